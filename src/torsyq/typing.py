@@ -39,7 +39,7 @@ ResponseValue = t.Union[
 ]
 
 #: The value of one header; several values send the header several times.
-HeaderValue = t.Union[str, list[str], tuple[str, ...]]
+HeaderValue = str | list[str] | tuple[str, ...]
 
 #: The headers a view may return beside a body.
 HeadersValue = t.Union[
@@ -61,29 +61,24 @@ ResponseReturnValue = t.Union[
 ResponseClass = t.TypeVar("ResponseClass", bound="Response")
 
 #: ``None`` for the application, else the dotted name of a blueprint.
-AppOrBlueprintKey = t.Optional[str]
+AppOrBlueprintKey = str | None
 
-AfterRequestCallable = t.Union[
-    t.Callable[[ResponseClass], ResponseClass],
-    t.Callable[[ResponseClass], t.Awaitable[ResponseClass]],
-]
-BeforeFirstRequestCallable = t.Union[
-    t.Callable[[], None],
-    t.Callable[[], t.Awaitable[None]],
-]
-BeforeRequestCallable = t.Union[
-    t.Callable[[], ResponseReturnValue | None],
-    t.Callable[[], t.Awaitable[ResponseReturnValue | None]],
-]
+AfterRequestCallable = (
+    t.Callable[[ResponseClass], ResponseClass]
+    | t.Callable[[ResponseClass], t.Awaitable[ResponseClass]]
+)
+BeforeFirstRequestCallable = t.Callable[[], None] | t.Callable[[], t.Awaitable[None]]
+BeforeRequestCallable = (
+    t.Callable[[], ResponseReturnValue | None]
+    | t.Callable[[], t.Awaitable[ResponseReturnValue | None]]
+)
 ShellContextProcessorCallable = t.Callable[[], dict[str, t.Any]]
-TeardownCallable = t.Union[
-    t.Callable[[BaseException | None], None],
-    t.Callable[[BaseException | None], t.Awaitable[None]],
-]
-TemplateContextProcessorCallable = t.Union[
-    t.Callable[[], dict[str, t.Any]],
-    t.Callable[[], t.Awaitable[dict[str, t.Any]]],
-]
+TeardownCallable = (
+    t.Callable[[BaseException | None], None] | t.Callable[[BaseException | None], t.Awaitable[None]]
+)
+TemplateContextProcessorCallable = (
+    t.Callable[[], dict[str, t.Any]] | t.Callable[[], t.Awaitable[dict[str, t.Any]]]
+)
 TemplateFilterCallable = t.Callable[..., t.Any]
 TemplateGlobalCallable = t.Callable[..., t.Any]
 TemplateTestCallable = t.Callable[..., bool]
@@ -92,11 +87,9 @@ URLValuePreprocessorCallable = t.Callable[[str | None, dict[str, t.Any] | None],
 
 #: Its argument is ``Any``: a handler names the very exception it is registered for, and the
 #: type system can't tie the two together through a decorator.
-ErrorHandlerCallable = t.Union[
-    t.Callable[[t.Any], ResponseReturnValue],
-    t.Callable[[t.Any], t.Awaitable[ResponseReturnValue]],
-]
-RouteCallable = t.Union[
-    t.Callable[..., ResponseReturnValue],
-    t.Callable[..., t.Awaitable[ResponseReturnValue]],
-]
+ErrorHandlerCallable = (
+    t.Callable[[t.Any], ResponseReturnValue] | t.Callable[[t.Any], t.Awaitable[ResponseReturnValue]]
+)
+RouteCallable = (
+    t.Callable[..., ResponseReturnValue] | t.Callable[..., t.Awaitable[ResponseReturnValue]]
+)
