@@ -1,0 +1,390 @@
+"""The two contexts: what is current while an app, and while a request, is being worked on.
+
+A request pushes one :class:`RequestContext`, which brings an :class:`AppContext` with it unless
+one of the same app is current already. What a context holds beside the app and the request (the
+URL adapter, ``g``, the session) comes into being when it is first read.
+"""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+from contextvars import Token
+from functools import update_wrapper
+from types import TracebackType
+
+from werkzeug.exceptions import HTTPException
+
+from .globals import _cv_app
+from .globals import _cv_request
+from .lazy import lazy
+from .signals import appcontext_popped
+from .signals import appcontext_pushed
+from .wrappers import Request
+
+if t.TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+    from werkzeug.routing import MapAdapter
+
+    from . import typing as ft
+    from .app import Flask
+    from .sessions import SessionMixin
+
+F = t.TypeVar("F", bound=t.Callable[..., t.Any])
+
+# Tells "no exception was given" from "there was none".
+_sentinel = object()
+
+# Stands for the session of a pushed context until it is first read.
+_unopened: t.Any = object()
+
+
+class _AppCtxGlobals:
+    """The plain namespace behind ``g``, for the length of an application context.
+
+    Attributes are set and read freely; ``in`` and iteration speak of their names.
+
+    Example::
+
+        def get_db():
+            if "db" not in g:
+                g.db = connect()
+            return g.db
+    """
+
+    if t.TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> t.Any: ...
+
+        def __setattr__(self, name: str, value: t.Any) -> None: ...
+
+        def __delattr__(self, name: str) -> None: ...
+
+    def get(self, name: str, default: t.Any | None = None) -> t.Any:
+        """The attribute *name*, or *default* where there is none."""
+        return self.__dict__.get(name, default)
+
+    def pop(self, name: str, default: t.Any = _sentinel) -> t.Any:
+        """Take the attribute *name* away and return it.
+
+        :raises KeyError: it is not there and no *default* was given.
+        """
+        if default is _sentinel:
+            return self.__dict__.pop(name)
+        return self.__dict__.pop(name, default)
+
+    def setdefault(self, name: str, default: t.Any = None) -> t.Any:
+        """The attribute *name*, set to *default* first where there is none."""
+        return self.__dict__.setdefault(name, default)
+
+    def __contains__(self, item: str) -> bool:
+        return item in self.__dict__
+
+    def __iter__(self) -> t.Iterator[str]:
+        return iter(self.__dict__)
+
+    def __repr__(self) -> str:
+        ctx = _cv_app.get(None)
+        return object.__repr__(self) if ctx is None else f"<flask.g of '{ctx.app.name}'>"
+
+
+def after_this_request(
+    f: ft.AfterRequestCallable[t.Any],
+) -> ft.AfterRequestCallable[t.Any]:
+    """Have *f* called with the response of the request that is being handled, and only of it.
+
+    It returns the response to send, the same one or another.
+
+    :raises RuntimeError: no request is being handled.
+
+    Example::
+
+        @app.get("/")
+        def index():
+            @after_this_request
+            def tag(response):
+                response.headers["X-Seen"] = "yes"
+                return response
+
+            return "hello"
+    """
+    ctx = _cv_request.get(None)
+    if ctx is None:
+        raise RuntimeError(
+            "'after_this_request' can only be used when a request"
+            " context is active, such as in a view function."
+        )
+    ctx._after_request_functions.append(f)
+    return f
+
+
+def copy_current_request_context(f: F) -> F:
+    """Wrap *f* so that it runs in a copy of the present request context, wherever it is called.
+
+    For work handed to a thread or a greenlet. The copy shares the request and the session.
+
+    :raises RuntimeError: no request is being handled.
+
+    Example::
+
+        @copy_current_request_context
+        def work():
+            log(request.path)
+
+        threading.Thread(target=work).start()
+    """
+    ctx = _cv_request.get(None)
+    if ctx is None:
+        raise RuntimeError(
+            "'copy_current_request_context' can only be used when a"
+            " request context is active, such as in a view function."
+        )
+    copied = ctx.copy()
+
+    def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        with copied:
+            return copied.app.ensure_sync(f)(*args, **kwargs)
+
+    return update_wrapper(wrapper, f)  # type: ignore[return-value]
+
+
+def has_request_context() -> bool:
+    """Whether a request is being handled, so that ``request`` and ``session`` can be used."""
+    return _cv_request.get(None) is not None
+
+
+def has_app_context() -> bool:
+    """Whether an application context is pushed, so that ``current_app`` and ``g`` can be used."""
+    return _cv_app.get(None) is not None
+
+
+class AppContext:
+    """What is current while an app works, in a request or outside of one.
+
+    Made by :meth:`.Flask.app_context`; ``with`` pushes and pops it. It may be pushed several
+    times; the last pop runs the teardown functions.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self._cv_tokens: list[Token[AppContext]] = []
+        if getattr(app.create_url_adapter, "_stock", None) is not True:
+            self.url_adapter = app.create_url_adapter(None)
+
+    @lazy
+    def g(self) -> _AppCtxGlobals:
+        """The namespace that the ``g`` proxy reads through to."""
+        return self.app.app_ctx_globals_class()
+
+    @lazy
+    def url_adapter(self) -> MapAdapter | None:
+        """Builds URLs from ``SERVER_NAME``; None where that is not configured."""
+        return self.app.create_url_adapter(None)
+
+    def push(self) -> None:
+        """Make this the current application context."""
+        self._cv_tokens.append(_cv_app.set(self))
+        if appcontext_pushed.receivers:
+            appcontext_pushed.send(self.app, _async_wrapper=self.app.ensure_sync)
+
+    def pop(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
+        """Run the teardown functions and make the context before this one current again.
+
+        :raises AssertionError: another context was pushed after this one and is still there.
+        """
+        try:
+            if len(self._cv_tokens) == 1:
+                if exc is _sentinel:
+                    exc = sys.exc_info()[1]
+                self.app.do_teardown_appcontext(exc)
+        finally:
+            current = _cv_app.get()
+            _cv_app.reset(self._cv_tokens.pop())
+
+        if current is not self:
+            raise AssertionError(f"Popped wrong app context. ({current!r} instead of {self!r})")
+        if appcontext_popped.receivers:
+            appcontext_popped.send(self.app, _async_wrapper=self.app.ensure_sync)
+
+    def __enter__(self) -> t.Self:
+        self.push()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.pop(exc_value)
+
+
+class RequestContext:
+    """What is current while a request is being handled: the request and its session.
+
+    Made by :meth:`.Flask.request_context` from a WSGI environment, and by
+    :meth:`.Flask.test_request_context`; ``with`` pushes and pops it. It may be pushed several
+    times; the last pop runs the teardown functions.
+    """
+
+    def __init__(
+        self,
+        app: Flask,
+        environ: WSGIEnvironment,
+        request: Request | None = None,
+        session: SessionMixin | None = None,
+    ) -> None:
+        self.app = app
+        if request is None:
+            request = app.request_class(environ)
+            request.json_module = app.json
+        self.request = request
+        self.flashes: list[tuple[str, str]] | None = None
+        self._session = session
+        self._after_request_functions: list[ft.AfterRequestCallable[t.Any]] = []
+        self._cv_tokens: list[tuple[Token[RequestContext], AppContext | None]] = []
+        if (
+            environ.get("HTTP_HOST") not in app._plain_hosts
+            or app.config["TRUSTED_HOSTS"] is not None
+            or getattr(app.create_url_adapter, "_stock", None) is not True
+        ):
+            # Making the adapter has an effect someone can see: it may refuse the request.
+            self.url_adapter  # noqa: B018
+
+    @lazy
+    def url_adapter(self) -> MapAdapter | None:
+        """Matches the request's URL, and builds others relative to it."""
+        try:
+            return self.app.create_url_adapter(self.request)
+        except HTTPException as error:
+            self.request.routing_exception = error
+            return None
+
+    @property
+    def session(self) -> SessionMixin:
+        """The session, opened by the app's session interface and marked as accessed.
+
+        :raises AssertionError: the context has not been pushed yet.
+        """
+        session = self._session
+        if session is None:
+            raise AssertionError("The session has not yet been opened.")
+        if session is _unopened:
+            session = self._open_session()
+        session.accessed = True
+        return session
+
+    def _open_session(self) -> SessionMixin:
+        interface = self.app.session_interface
+        session = interface.open_session(self.app, self.request)
+        if session is None:
+            session = interface.make_null_session(self.app)
+        self._session = session
+        return session
+
+    def copy(self) -> RequestContext:
+        """A context of the same request and session, to be pushed in another thread.
+
+        See :func:`copy_current_request_context`.
+        """
+        if self._session is _unopened:
+            self._open_session()
+        return self.__class__(
+            self.app,
+            environ=self.request.environ,
+            request=self.request,
+            session=self._session,
+        )
+
+    def match_request(self) -> None:
+        """Find the request's rule and view arguments, or keep the error for dispatching."""
+        request = self.request
+        try:
+            found = None
+            if "url_adapter" not in self.__dict__ and not self.app.subdomain_matching:
+                found = self.app.url_map.lookup(request.environ)  # type: ignore[attr-defined]
+            if found is None and self.url_adapter is not None:
+                found = self.url_adapter.match(return_rule=True)
+            if found is not None:
+                request.url_rule, request.view_args = found
+        except HTTPException as error:
+            request.routing_exception = error
+
+    def push(self) -> None:
+        """Make this the current request context, with an application context beneath it.
+
+        Opens the session and matches the URL.
+        """
+        app = self.app
+        current = _cv_app.get(None)
+        if current is not None and current.app is app:
+            app_ctx = None
+        elif getattr(app.app_context, "_stock", None) is True:
+            # PERF: app.app_context() and AppContext.push, inlined (2 Python calls of 20).
+            app_ctx = AppContext(app)
+            app_ctx._cv_tokens.append(_cv_app.set(app_ctx))
+            if appcontext_pushed.receivers:
+                appcontext_pushed.send(app, _async_wrapper=app.ensure_sync)
+        else:
+            app_ctx = app.app_context()
+            app_ctx.push()
+
+        self._cv_tokens.append((_cv_request.set(self), app_ctx))
+
+        if self._session is None:
+            if app.session_interface._lazy:
+                self._session = _unopened
+            else:
+                self._open_session()
+        if self.request.routing_exception is None:
+            self.match_request()
+
+    def pop(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
+        """Run the teardown functions and make the context before this one current again.
+
+        The application context pushed with it is popped with it.
+
+        :raises AssertionError: another context was pushed after this one and is still there.
+        """
+        last = len(self._cv_tokens) == 1
+        request = self.request
+        try:
+            if last:
+                if exc is _sentinel:
+                    exc = sys.exc_info()[1]
+                self.app.do_teardown_request(exc)
+                # PERF: Request.close only closes uploaded files; not called where there are none.
+                if "files" in request.__dict__ or type(request).close is not Request.close:
+                    request.close()
+        finally:
+            current = _cv_request.get()
+            token, app_ctx = self._cv_tokens.pop()
+            _cv_request.reset(token)
+            if last:
+                # The environment refers to the request that refers to it: cut the circle.
+                request.environ["werkzeug.request"] = None
+            if app_ctx is not None:
+                app_ctx.pop(exc)
+
+        if current is not self:
+            raise AssertionError(
+                f"Popped wrong request context. ({current!r} instead of {self!r})"
+            )
+
+    def __enter__(self) -> t.Self:
+        self.push()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.pop(exc_value)
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.request.url!r}"
+            f" [{self.request.method}] of {self.app.name}>"
+        )
