@@ -1,0 +1,1 @@
+searchword = request.args.get('key', '')

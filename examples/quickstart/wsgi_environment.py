@@ -1,0 +1,2 @@
+with app.request_context(environ):
+    assert request.method == 'POST'
