@@ -1,0 +1,107 @@
+"""Cookies, read and written byte for byte as Werkzeug does (RFC 6265), at a fraction of the cost."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from datetime import datetime
+from datetime import timedelta
+from time import time
+
+from werkzeug.http import dump_cookie as _werkzeug_dump_cookie
+from werkzeug.http import http_date
+from werkzeug.sansio.http import parse_cookie as _werkzeug_parse_cookie
+
+from .forms import multidict
+
+if t.TYPE_CHECKING:
+    from werkzeug.datastructures import MultiDict
+
+_is_bare = re.compile(r"[\w!#$%&'()*+\-./:<=>?@\[\]^`{|}~]*", re.ASCII).fullmatch
+_is_bare_path = re.compile(r"[A-Za-z0-9_.\-~%!$&'()*+,/:=@]*").fullmatch
+_find_unsafe = re.compile("[\r\n\0]").search
+_same_site = {
+    None: "",
+    "Lax": "; SameSite=Lax",
+    "Strict": "; SameSite=Strict",
+    "None": "; SameSite=None",
+}
+
+
+def parse_cookie(header: str, cls: type[MultiDict[str, str]]) -> MultiDict[str, str]:
+    """The cookies of a ``Cookie`` header; pairs that are no cookies are left out."""
+    if '"' in header:
+        return _werkzeug_parse_cookie(header, cls)
+    pairs = []
+    for part in header.split(";"):
+        name, _, value = part.partition("=")
+        name = name.strip(" \t")
+        value = value.strip(" \t")
+        if not name or " " in name or " " in value or "\t" in name or "\t" in value:
+            continue
+        pairs.append((name, value))
+    return multidict(cls, pairs)  # type: ignore[no-any-return]
+
+
+def dump_cookie(
+    key: str,
+    value: str,
+    max_age: timedelta | int | None,
+    expires: str | datetime | int | float | None,
+    path: str | None,
+    domain: str | None,
+    secure: bool,
+    httponly: bool,
+    samesite: str | None,
+    partitioned: bool,
+    max_size: int,
+) -> str:
+    """The value of a ``Set-Cookie`` header.
+
+    :raises ValueError: CR, LF or NUL is in the name or an attribute, or *samesite* is unknown.
+    """
+    for text in (key, path, domain):
+        # SECURITY: an attribute or a header of the client's choice.
+        if text and not text.isprintable() and _find_unsafe(text) is not None:
+            raise ValueError(f"A cookie must not contain newline or NUL characters: {text!r}.")
+    plain = (
+        not domain
+        and samesite in _same_site
+        and key.isascii()
+        and _is_bare(value) is not None
+        and (path is None or _is_bare_path(path) is not None)
+    )
+    if plain:
+        cookie = f"{key}={value}"
+        if isinstance(max_age, timedelta):
+            max_age = int(max_age.total_seconds())
+        if expires is None and max_age is not None:
+            expires = time() + max_age
+        if expires is not None:
+            cookie += f"; Expires={expires if isinstance(expires, str) else http_date(expires)}"
+        if max_age is not None:
+            cookie += f"; Max-Age={max_age}"
+        if secure or partitioned:
+            cookie += "; Secure"
+        if httponly:
+            cookie += "; HttpOnly"
+        if path is not None:
+            cookie += f"; Path={path}"
+        cookie += _same_site[samesite]
+        if partitioned:
+            cookie += "; Partitioned"
+        if not max_size or len(cookie) <= max_size:
+            return cookie
+    return _werkzeug_dump_cookie(
+        key,
+        value=value,
+        max_age=max_age,
+        expires=expires,
+        path=path,
+        domain=domain,
+        secure=secure,
+        httponly=httponly,
+        max_size=max_size,
+        samesite=samesite,
+        partitioned=partitioned,
+    )
