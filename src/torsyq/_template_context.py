@@ -1,4 +1,4 @@
-"""The names every template sees: ``g``, ``request`` and ``session``, where they exist.
+"""The names every template sees from the contexts: ``g`` and ``request``, where they exist.
 
 Apart from :mod:`torsyq.templating` because every app and blueprint registers this processor
 when it is made, and an app that renders no template should not load Jinja.
@@ -13,7 +13,11 @@ from .globals import _cv_request
 
 
 def _default_template_ctx_processor() -> dict[str, t.Any]:
-    """What the current contexts have to offer a template; nothing outside of them."""
+    """What the current contexts have to offer a template; nothing outside of them.
+
+    COMPAT: the session is not among them, since taking it from its context marks it as accessed,
+    which sends ``Vary: Cookie``. Templates know it, as the proxy, from the environment's globals.
+    """
     names: dict[str, t.Any] = {}
     app_ctx = _cv_app.get(None)
     request_ctx = _cv_request.get(None)
@@ -21,5 +25,4 @@ def _default_template_ctx_processor() -> dict[str, t.Any]:
         names["g"] = app_ctx.g
     if request_ctx is not None:
         names["request"] = request_ctx.request
-        names["session"] = request_ctx.session
     return names

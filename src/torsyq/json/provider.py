@@ -1,0 +1,187 @@
+"""How an application turns objects into JSON and back.
+
+:class:`JSONProvider` is what another library is put behind; :class:`DefaultJSONProvider` is the
+standard library's :mod:`json` with a few more types.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import decimal
+import json
+import typing as t
+import uuid
+import weakref
+from datetime import date
+
+from werkzeug.http import http_date
+
+if t.TYPE_CHECKING:
+    from werkzeug.sansio.response import Response
+
+    from ..sansio.app import App
+
+# The arguments of dumps that only say how the text looks: few combinations, each worth an
+# encoder that is kept. Others (default, cls, ...) may be made anew for each call.
+_LOOKS = frozenset({"ensure_ascii", "indent", "separators", "sort_keys"})
+_MAX_KEPT = 32
+
+
+class JSONProvider:
+    """What ``app.json`` has to do. A subclass gives :meth:`dumps` and :meth:`loads`.
+
+    :param app: the application; a weak reference is kept.
+
+    .. code-block:: python
+
+        class FastJSON(JSONProvider):
+            def dumps(self, obj, **kwargs):
+                return orjson.dumps(obj).decode()
+
+            def loads(self, s, **kwargs):
+                return orjson.loads(s)
+
+        class MyFlask(Flask):
+            json_provider_class = FastJSON
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app: App = weakref.proxy(app)
+
+    def dumps(self, obj: t.Any, **kwargs: t.Any) -> str:
+        """Give the object as JSON text."""
+        raise NotImplementedError
+
+    def dump(self, obj: t.Any, fp: t.IO[str], **kwargs: t.Any) -> None:
+        """Write the object as JSON to a text file."""
+        fp.write(self.dumps(obj, **kwargs))
+
+    def loads(self, s: str | bytes, **kwargs: t.Any) -> t.Any:
+        """Read JSON from text or UTF-8 bytes."""
+        raise NotImplementedError
+
+    def load(self, fp: t.IO[t.AnyStr], **kwargs: t.Any) -> t.Any:
+        """Read JSON from an open file."""
+        return self.loads(fp.read(), **kwargs)
+
+    def _prepare_response_obj(self, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> t.Any:
+        """What :meth:`response` was asked to send: one value, a list of them, or a dict."""
+        if args and kwargs:
+            raise TypeError("app.json.response() takes either args or kwargs, not both")
+        if kwargs:
+            return kwargs
+        if not args:
+            return None
+        return args[0] if len(args) == 1 else args
+
+    def response(self, *args: t.Any, **kwargs: t.Any) -> Response:
+        """Give a response with the JSON of one value, of several as a list, or of the keyword
+        arguments as a dict.
+
+        :raises TypeError: both positional and keyword arguments were given.
+        """
+        obj = self._prepare_response_obj(args, kwargs)
+        return self._app.response_class(self.dumps(obj), mimetype="application/json")
+
+
+def _default(o: t.Any) -> t.Any:
+    """What goes into the JSON for an object :mod:`json` does not know."""
+    if isinstance(o, date):
+        return http_date(o)
+    if isinstance(o, (decimal.Decimal, uuid.UUID)):
+        return str(o)
+    if dataclasses.is_dataclass(o):
+        return dataclasses.asdict(o)  # type: ignore[arg-type]
+    if hasattr(o, "__html__"):
+        return str(o.__html__())
+
+    raise TypeError(f"Object of type {type(o).__name__} is not JSON serializable")
+
+
+class DefaultJSONProvider(JSONProvider):
+    """JSON by the standard library. Besides its types it writes:
+
+    * :class:`datetime.date` and :class:`~datetime.datetime` as an HTTP date (:rfc:`9110#5.6.7`);
+    * :class:`decimal.Decimal` and :class:`uuid.UUID` as a string;
+    * a dataclass as a dict;
+    * an object with ``__html__``, such as :class:`~markupsafe.Markup`, as that string.
+    """
+
+    #: Called with an object :mod:`json` can't write; gives one it can, or raises ``TypeError``.
+    default: t.Callable[[t.Any], t.Any] = staticmethod(_default)
+
+    #: Write characters outside ASCII as escapes.
+    ensure_ascii = True
+
+    #: Sort the keys of dicts, so that the same data is always the same text.
+    sort_keys = True
+
+    #: ``True``: no spaces or line breaks in a response. ``False``: indented. ``None``: indented
+    #: in debug mode only.
+    compact: bool | None = None
+
+    #: The mimetype of :meth:`response`.
+    mimetype = "application/json"
+
+    _kept_encoders: dict[t.Any, json.JSONEncoder] | None = None
+
+    def dumps(self, obj: t.Any, **kwargs: t.Any) -> str:
+        """Give the object as JSON text.
+
+        :param kwargs: as :func:`json.dumps` takes them; ``default``, ``ensure_ascii`` and
+            ``sort_keys`` are this provider's attributes unless given.
+        """
+        return self._encoder(kwargs).encode(obj)
+
+    def _encoder(self, kwargs: dict[str, t.Any]) -> json.JSONEncoder:
+        """The encoder for these arguments and this provider's attributes as they are now.
+
+        PERF: making a JSONEncoder takes as long as writing a small dict, so it is kept.
+        """
+        kept = self._kept_encoders
+        if kept is None:
+            kept = self._kept_encoders = {}
+
+        key = (self.default, self.ensure_ascii, self.sort_keys, *kwargs.items())
+        try:
+            return kept[key]
+        except (KeyError, TypeError):
+            encoder = self._make_encoder(kwargs)
+
+        if kwargs.keys() <= _LOOKS and len(kept) < _MAX_KEPT:
+            kept[key] = encoder
+        return encoder
+
+    def _make_encoder(self, kwargs: dict[str, t.Any]) -> json.JSONEncoder:
+        settings = {
+            "default": self.default,
+            "ensure_ascii": self.ensure_ascii,
+            "sort_keys": self.sort_keys,
+            **kwargs,
+        }
+        cls = settings.pop("cls", None) or json.JSONEncoder
+        encoder: json.JSONEncoder = cls(**settings)
+        return encoder
+
+    def loads(self, s: str | bytes, **kwargs: t.Any) -> t.Any:
+        """Read JSON from text or UTF-8 bytes.
+
+        :param kwargs: as :func:`json.loads` takes them.
+        """
+        return json.loads(s, **kwargs)
+
+    def response(self, *args: t.Any, **kwargs: t.Any) -> Response:
+        """Give a response with the JSON of one value, of several as a list, or of the keyword
+        arguments as a dict. It ends with a line break; :attr:`compact` says how it looks.
+
+        :raises TypeError: both positional and keyword arguments were given.
+        """
+        obj = self._prepare_response_obj(args, kwargs)
+        compact = self.compact
+
+        if compact is False or (compact is None and self._app.debug):
+            text = self.dumps(obj, indent=2)
+        else:
+            text = self.dumps(obj, separators=(",", ":"))
+
+        return self._app.response_class(f"{text}\n", mimetype=self.mimetype)

@@ -1,0 +1,282 @@
+"""The session: a dict that a client carries from request to request in a signed cookie.
+
+A :class:`SessionInterface` opens and saves it. :class:`SecureCookieSessionInterface`, which an
+application has unless it is given another, signs the data with the application's secret key: a
+client can read it, but not change it.
+"""
+
+from __future__ import annotations
+
+import collections.abc as c
+import hashlib
+import typing as t
+from collections.abc import MutableMapping
+from datetime import datetime
+from datetime import UTC
+
+from itsdangerous import BadSignature
+from itsdangerous import URLSafeTimedSerializer
+from werkzeug.datastructures import CallbackDict
+
+from .json.tag import TaggedJSONSerializer
+
+if t.TYPE_CHECKING:
+    import typing_extensions as te
+
+    from .app import Flask
+    from .wrappers import Request
+    from .wrappers import Response
+
+
+class SessionMixin(MutableMapping[str, t.Any]):
+    """What a session has besides being a dict."""
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the session lives for ``PERMANENT_SESSION_LIFETIME``; kept in the session
+        itself, as ``_permanent``. Else it ends with the browser."""
+        return self.get("_permanent", False)  # type: ignore[no-any-return]
+
+    @permanent.setter
+    def permanent(self, value: bool) -> None:
+        self["_permanent"] = bool(value)
+
+    #: Whether the session was made just now. Not every interface tells.
+    new = False
+
+    #: Whether the data changed. ``True`` for good where an implementation can't tell.
+    modified = True
+
+    #: Whether the session was looked at in this request. Set when it is taken from the context.
+    accessed = False
+
+
+class SecureCookieSession(CallbackDict[str, t.Any], SessionMixin):
+    """The session in a signed cookie: a dict that notices when a key is set or removed.
+
+    A change inside a value, such as an item put into a list, goes unnoticed: set
+    ``session.modified = True`` after it.
+
+    :param initial: the first content.
+    """
+
+    #: Whether the data changed.
+    modified = False
+
+    def __init__(self, initial: c.Mapping[str, t.Any] | None = None) -> None:
+        def on_update(self: te.Self) -> None:
+            self.modified = True
+
+        super().__init__(initial, on_update)
+
+
+class NullSession(SecureCookieSession):
+    """The session of an application without a secret key: empty, and any write says why."""
+
+    def _fail(self, *args: t.Any, **kwargs: t.Any) -> t.NoReturn:
+        raise RuntimeError(
+            "The session is unavailable because no secret key was set.  Set the secret_key on the"
+            " application to something unique and secret."
+        )
+
+    __setitem__ = __delitem__ = clear = pop = popitem = update = setdefault = _fail  # noqa: B950
+    del _fail
+
+
+class SessionInterface:
+    """Opens and saves sessions. A subclass gives :meth:`open_session` and :meth:`save_session`,
+    and goes to ``app.session_interface``.
+
+    .. code-block:: python
+
+        class MemorySessions(SessionInterface):
+            def open_session(self, app, request):
+                return store.get(request.cookies.get(self.get_cookie_name(app)))
+
+            def save_session(self, app, session, response): ...
+
+        app.session_interface = MemorySessions()
+    """
+
+    #: Made when :meth:`open_session` gives ``None``.
+    null_session_class = NullSession
+
+    #: Whether sessions are pickled. For extensions that want to know.
+    pickle_based = False
+
+    # Whether a session may be opened at the first touch instead of before each request: nobody
+    # can tell, since opening and saving an untouched one have no effects of their own.
+    _lazy: t.ClassVar[bool] = False
+
+    def make_null_session(self, app: Flask) -> NullSession:
+        """The session to go on with when the real one can't be opened."""
+        return self.null_session_class()
+
+    def is_null_session(self, obj: object) -> bool:
+        """Whether the object is such a session; it is never saved."""
+        return isinstance(obj, self.null_session_class)
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """The cookie's name: ``SESSION_COOKIE_NAME``."""
+        return app.config["SESSION_COOKIE_NAME"]  # type: ignore[no-any-return]
+
+    def get_cookie_domain(self, app: Flask) -> str | None:
+        """The cookie's ``Domain``: ``SESSION_COOKIE_DOMAIN``. ``None``: this host only."""
+        return app.config["SESSION_COOKIE_DOMAIN"]  # type: ignore[no-any-return]
+
+    def get_cookie_path(self, app: Flask) -> str:
+        """The cookie's ``Path``: ``SESSION_COOKIE_PATH``, or else ``APPLICATION_ROOT``."""
+        return app.config["SESSION_COOKIE_PATH"] or app.config["APPLICATION_ROOT"]  # type: ignore[no-any-return]
+
+    def get_cookie_httponly(self, app: Flask) -> bool:
+        """Whether scripts can't read the cookie: ``SESSION_COOKIE_HTTPONLY``."""
+        return app.config["SESSION_COOKIE_HTTPONLY"]  # type: ignore[no-any-return]
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Whether the cookie goes over HTTPS only: ``SESSION_COOKIE_SECURE``."""
+        return app.config["SESSION_COOKIE_SECURE"]  # type: ignore[no-any-return]
+
+    def get_cookie_samesite(self, app: Flask) -> str | None:
+        """The cookie's ``SameSite``: ``SESSION_COOKIE_SAMESITE``."""
+        return app.config["SESSION_COOKIE_SAMESITE"]  # type: ignore[no-any-return]
+
+    def get_cookie_partitioned(self, app: Flask) -> bool:
+        """Whether the cookie is kept apart for each embedding site:
+        ``SESSION_COOKIE_PARTITIONED``."""
+        return app.config["SESSION_COOKIE_PARTITIONED"]  # type: ignore[no-any-return]
+
+    def get_expiration_time(self, app: Flask, session: SessionMixin) -> datetime | None:
+        """When the cookie ends; ``None`` for one that ends with the browser."""
+        if session.permanent:
+            return datetime.now(UTC) + app.permanent_session_lifetime
+        return None
+
+    def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
+        """Whether this response has to set the cookie: the session changed, or it is permanent
+        and ``SESSION_REFRESH_EACH_REQUEST`` moves its end."""
+        return session.modified or (
+            session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]
+        )
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
+        """Give the session of a request. It is called before the URL is matched.
+
+        :return: the session, or ``None`` for the null session.
+        """
+        raise NotImplementedError
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Save the session, at the end of a request that has a real one."""
+        raise NotImplementedError
+
+
+session_json_serializer = TaggedJSONSerializer()
+
+
+def _lazy_sha1(string: bytes = b"") -> t.Any:
+    """:func:`hashlib.sha1`, looked up when called: a FIPS build of Python may lack it."""
+    return hashlib.sha1(string)
+
+
+class SecureCookieSessionInterface(SessionInterface):
+    """Keeps the whole session in a signed cookie."""
+
+    #: Put to the secret key, so that what else it signs can't pass for a session.
+    salt = "cookie-session"
+
+    #: The hash of the signature.
+    digest_method = staticmethod(_lazy_sha1)
+
+    #: How ItsDangerous makes the signing key from the secret key and the salt.
+    key_derivation = "hmac"
+
+    #: Writes and reads the data: ``dumps`` and ``loads``.
+    serializer = session_json_serializer
+
+    session_class = SecureCookieSession
+
+    _lazy = True
+
+    def __init_subclass__(cls, **kwargs: t.Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # COMPAT: code of the subclass's own expects to be called for each request.
+        own = ("open_session", "save_session", "is_null_session", "get_cookie_name")
+        if any(name in cls.__dict__ for name in own):
+            cls._lazy = False
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """What signs and checks: with ``SECRET_KEY``, and checks with ``SECRET_KEY_FALLBACKS``
+        too. ``None`` when there is no secret key.
+        """
+        if not app.secret_key:
+            return None
+
+        # ItsDangerous signs with the last key and checks with all.
+        keys: list[t.Any] = [*(app.config["SECRET_KEY_FALLBACKS"] or ()), app.secret_key]
+
+        return URLSafeTimedSerializer(
+            keys,
+            salt=self.salt,
+            serializer=self.serializer,
+            signer_kwargs={
+                "key_derivation": self.key_derivation,
+                "digest_method": self.digest_method,
+            },
+        )
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """The session in the request's cookie. It is empty when there is none, or one that is too
+        old or not ours. ``None`` when there is no secret key."""
+        signing = self.get_signing_serializer(app)
+        if signing is None:
+            return None
+
+        value = request.cookies.get(self.get_cookie_name(app))
+        if not value:
+            return self.session_class()
+
+        max_age = int(app.permanent_session_lifetime.total_seconds())
+        try:
+            return self.session_class(signing.loads(value, max_age=max_age))
+        except BadSignature:
+            return self.session_class()
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Set the cookie where need be, or delete it when the session became empty. A response
+        that depends on the session says ``Vary: Cookie``."""
+        if session.accessed:
+            response.vary.add("Cookie")
+
+        if not session:
+            if session.modified:
+                self._delete_cookie(app, response)
+            return
+
+        if self.should_set_cookie(app, session):
+            self._set_cookie(app, session, response)
+
+    def _cookie_attributes(self, app: Flask) -> dict[str, t.Any]:
+        return {
+            "domain": self.get_cookie_domain(app),
+            "path": self.get_cookie_path(app),
+            "secure": self.get_cookie_secure(app),
+            "partitioned": self.get_cookie_partitioned(app),
+            "samesite": self.get_cookie_samesite(app),
+            "httponly": self.get_cookie_httponly(app),
+        }
+
+    def _delete_cookie(self, app: Flask, response: Response) -> None:
+        response.delete_cookie(self.get_cookie_name(app), **self._cookie_attributes(app))
+        response.vary.add("Cookie")
+
+    def _set_cookie(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        signing = self.get_signing_serializer(app)
+        assert signing is not None  # a session that was opened has a key
+
+        response.set_cookie(
+            self.get_cookie_name(app),
+            signing.dumps(dict(session)),
+            expires=self.get_expiration_time(app, session),
+            **self._cookie_attributes(app),
+        )
+        response.vary.add("Cookie")
