@@ -46,7 +46,7 @@ class ConfigAttribute(t.Generic[T]):
 
         value = obj.config[self.__name__]
         convert = self.get_converter
-        return value if convert is None else convert(value)  # type: ignore[no-any-return]
+        return value if convert is None else convert(value)
 
     def __set__(self, obj: App, value: t.Any) -> None:
         obj.config[self.__name__] = value
@@ -193,9 +193,7 @@ class Config(dict[str, t.Any]):
 
         return self.from_mapping(values)
 
-    def from_mapping(
-        self, mapping: t.Mapping[str, t.Any] | None = None, **kwargs: t.Any
-    ) -> bool:
+    def from_mapping(self, mapping: t.Mapping[str, t.Any] | None = None, **kwargs: t.Any) -> bool:
         """Take the upper-case keys of a mapping, a list of pairs and the keyword arguments.
 
         :return: always ``True``.
