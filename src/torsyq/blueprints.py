@@ -1,0 +1,19 @@
+"""The blueprint applications use: :class:`torsyq.sansio.blueprints.Blueprint` with files."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ._static import StaticFiles
+from .sansio.blueprints import Blueprint as SansioBlueprint
+from .sansio.blueprints import BlueprintSetupState as BlueprintSetupState
+
+
+class Blueprint(StaticFiles, SansioBlueprint):
+    __doc__ = SansioBlueprint.__doc__
+
+    def open_resource(
+        self, resource: str, mode: str = "rb", encoding: str | None = "utf-8"
+    ) -> t.IO[t.AnyStr]:
+        """:meth:`torsyq.Flask.open_resource`, but text is UTF-8 unless said otherwise."""
+        return super().open_resource(resource, mode, encoding)
