@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ._static import StaticFiles
 from .sansio.blueprints import Blueprint as SansioBlueprint
 from .sansio.blueprints import BlueprintSetupState as BlueprintSetupState
-from .sansio.static import StaticFiles
 
 
 class Blueprint(StaticFiles, SansioBlueprint):

@@ -6,12 +6,12 @@ import os
 import typing as t
 from datetime import timedelta
 
-from ..globals import current_app
-from ..helpers import send_from_directory
-from .scaffold import Scaffold
+from .globals import current_app
+from .helpers import send_from_directory
+from .sansio.scaffold import Scaffold
 
 if t.TYPE_CHECKING:
-    from ..wrappers import Response
+    from .wrappers import Response
 
 
 class StaticFiles(Scaffold):
