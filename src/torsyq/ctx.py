@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 from .globals import _cv_app
 from .globals import _cv_request
 from .lazy import lazy
+from .routing import Map
 from .signals import appcontext_popped
 from .signals import appcontext_pushed
 from .wrappers import Request
@@ -302,7 +303,9 @@ class RequestContext:
         try:
             found = None
             if "url_adapter" not in self.__dict__ and not self.app.subdomain_matching:
-                found = self.app.url_map.lookup(request.environ)  # type: ignore[attr-defined]
+                url_map = self.app.url_map
+                if isinstance(url_map, Map):
+                    found = url_map.lookup(request.environ)
             if found is None and self.url_adapter is not None:
                 found = self.url_adapter.match(return_rule=True)
             if found is not None:
@@ -367,9 +370,7 @@ class RequestContext:
                 app_ctx.pop(exc)
 
         if current is not self:
-            raise AssertionError(
-                f"Popped wrong request context. ({current!r} instead of {self!r})"
-            )
+            raise AssertionError(f"Popped wrong request context. ({current!r} instead of {self!r})")
 
     def __enter__(self) -> t.Self:
         self.push()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from importlib import import_module
 
 T = t.TypeVar("T")
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
@@ -59,3 +60,26 @@ def stock(method: F) -> F:
     """
     method._stock = True  # type: ignore[attr-defined]
     return method
+
+
+class imported:
+    """A class attribute that is an object of a module not yet imported.
+
+    Reading it imports the module; assigning it in a subclass or on an instance replaces it.
+
+    Example::
+
+        class App:
+            jinja_environment = imported("torsyq.templating", "Environment")
+    """
+
+    def __new__(cls, module: str, name: str) -> t.Any:
+        # Typed as any object, since to its readers it is that object.
+        return super().__new__(cls)
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module = module
+        self.name = name
+
+    def __get__(self, instance: object, owner: type) -> t.Any:
+        return getattr(import_module(self.module), self.name)

@@ -1,0 +1,431 @@
+"""The walk of a request, from the server to the view and back.
+
+A request walks down these methods, each of which a subclass may override::
+
+    wsgi_app                        a context is made and pushed; the URL is matched
+      full_dispatch_request         request_started
+        preprocess_request          url_value_preprocessor, before_request
+        dispatch_request            the view
+        handle_user_exception       errorhandler
+        finalize_request            request_finished
+          make_response             what the view returned becomes a response
+          process_response          after_this_request, after_request, the session is saved
+      handle_exception              what nobody handled becomes a 500
+      do_teardown_request           teardown_request, request_tearing_down
+      do_teardown_appcontext        teardown_appcontext, appcontext_tearing_down
+
+A step with nothing to do returns at once: no hooks, no loop; no receivers, no signal.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import sys
+import typing as t
+from inspect import CO_COROUTINE
+from inspect import iscoroutinefunction
+from itertools import chain
+from types import TracebackType
+
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import BadRequestKeyError
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import InternalServerError
+from werkzeug.routing import RequestRedirect
+from werkzeug.routing import RoutingException
+from werkzeug.wrappers import Response as BaseResponse
+
+from .ctx import _sentinel
+from .ctx import _unopened
+from .ctx import RequestContext
+from .globals import _cv_app
+from .globals import _cv_request
+from .globals import request
+from .helpers import _CollectErrors
+from .loop import run_coroutine
+from .sansio.app import App
+from .sessions import SessionInterface
+from .signals import appcontext_tearing_down
+from .signals import got_request_exception
+from .signals import request_finished
+from .signals import request_started
+from .signals import request_tearing_down
+from .wrappers import Request
+from .wrappers import Response
+
+if t.TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from . import typing as ft
+
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+class Walk(App):
+    """The part of :class:`.Flask` that answers requests."""
+
+    request_class: type[Request]
+    response_class: type[Response]
+    session_interface: SessionInterface
+
+    # Views that ensure_sync returned as they are, by endpoint.
+    _sync_views: dict[str, t.Callable[..., t.Any]]
+
+    if t.TYPE_CHECKING:
+
+        def request_context(self, environ: WSGIEnvironment) -> RequestContext: ...
+
+    def wsgi_app(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> cabc.Iterable[bytes]:
+        """The WSGI application itself, and the place for middleware.
+
+        Example::
+
+            app.wsgi_app = ProxyFix(app.wsgi_app)
+        """
+        ctx = self.request_context(environ)
+        error: BaseException | None = None
+        try:
+            try:
+                ctx.push()
+                response = self.full_dispatch_request()
+                return response(environ, start_response)
+            except Exception as exc:
+                error = exc
+                return self.handle_exception(exc)(environ, start_response)
+            except BaseException as exc:
+                error = exc
+                raise
+        finally:
+            if "werkzeug.debug.preserve_context" in environ:
+                environ["werkzeug.debug.preserve_context"](_cv_app.get())
+                environ["werkzeug.debug.preserve_context"](_cv_request.get())
+            if error is not None and self.should_ignore_error(error):
+                error = None
+            try:
+                ctx.pop(error)
+            finally:
+                # The traceback holds this frame: without this, frame and error hold each other.
+                error = None
+
+    def full_dispatch_request(self) -> Response:
+        """Run the hooks, the view and the error handlers; the response that came of it."""
+        self._got_first_request = True
+        try:
+            if request_started.receivers:
+                request_started.send(self, _async_wrapper=self.ensure_sync)
+            rv = self.preprocess_request()
+            if rv is None:
+                rv = self.dispatch_request()
+        except Exception as error:
+            rv = self.handle_user_exception(error)
+        return self.finalize_request(rv)
+
+    def preprocess_request(self) -> ft.ResponseReturnValue | None:
+        """Call the URL value preprocessors and the ``before_request`` functions.
+
+        What one of the latter returns, if not None, is the answer; the view is not called.
+        """
+        if not self.before_request_funcs and not self.url_value_preprocessors:
+            return None
+        request = _cv_request.get().request
+        names = (None, *reversed(request.blueprints))
+        for name in names:
+            for preprocess in self.url_value_preprocessors.get(name, ()):
+                preprocess(request.endpoint, request.view_args)
+        for name in names:
+            for func in self.before_request_funcs.get(name, ()):
+                rv = self.ensure_sync(func)()
+                if rv is not None:
+                    return rv  # type: ignore[no-any-return]
+        return None
+
+    def dispatch_request(self) -> ft.ResponseReturnValue:
+        """Call the view that the request's URL belongs to.
+
+        :raises werkzeug.exceptions.HTTPException: the URL matched none.
+        """
+        request = _cv_request.get().request
+        if request.routing_exception is not None:
+            self.raise_routing_exception(request)
+        rule: t.Any = request.url_rule
+        if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
+            return self.make_default_options_response()
+        endpoint = rule.endpoint
+        view = self.view_functions[endpoint]
+        if self._sync_views.get(endpoint) is not view:
+            sync_view = self.ensure_sync(view)
+            if sync_view is view:
+                self._sync_views[endpoint] = view
+            view = sync_view
+        return view(**request.view_args)  # type: ignore[arg-type,no-any-return]
+
+    def raise_routing_exception(self, request: Request) -> t.NoReturn:
+        """Raise what matching the URL ended in.
+
+        In debug mode, a redirect that would lose the request's form says so instead.
+        """
+        error = request.routing_exception
+        if (
+            self.debug
+            and isinstance(error, RequestRedirect)
+            and error.code not in {307, 308}
+            and request.method not in {"GET", "HEAD", "OPTIONS"}
+        ):
+            from .debughelpers import FormDataRoutingRedirect
+
+            raise FormDataRoutingRedirect(request)
+        raise error  # type: ignore[misc]
+
+    def make_default_options_response(self) -> Response:
+        """The answer to OPTIONS: the methods of the URL, in ``Allow``."""
+        methods = _cv_request.get().url_adapter.allowed_methods()  # type: ignore[union-attr]
+        response = self.response_class()
+        response.allow.update(methods)
+        return response
+
+    def finalize_request(
+        self, rv: ft.ResponseReturnValue | HTTPException, from_error_handler: bool = False
+    ) -> Response:
+        """Make the response of *rv* and pass it through the ``after_request`` functions.
+
+        :param from_error_handler: only log what goes wrong, since an error is being answered.
+        """
+        response = self.make_response(rv)
+        try:
+            response = self.process_response(response)
+            if request_finished.receivers:
+                request_finished.send(self, _async_wrapper=self.ensure_sync, response=response)
+        except Exception:
+            if not from_error_handler:
+                raise
+            self.logger.exception("Request finalizing failed with an error while handling an error")
+        return response
+
+    def make_response(self, rv: ft.ResponseReturnValue) -> Response:
+        """Make a response of what a view may return.
+
+        A string or bytes is the body; a dictionary or list is sent as JSON; an iterator streams;
+        a response, an HTTP error or a WSGI application is taken as it is; a tuple adds a status,
+        headers or both.
+
+        :raises TypeError: it is None, or nothing of these.
+        """
+        if type(rv) is str:
+            return self.response_class(rv)
+
+        status: t.Any = None
+        headers: t.Any = None
+        if isinstance(rv, tuple):
+            rv, status, headers = _unpack(rv)
+
+        if rv is None:
+            raise TypeError(
+                f"The view function for {request.endpoint!r} did not return a valid response."
+                " The function either returned None or ended without a return statement."
+            )
+        if isinstance(rv, self.response_class):
+            response = rv
+        elif isinstance(rv, (str, bytes, bytearray)):
+            # The constructor takes these two, so they are not applied again.
+            return self.response_class(rv, status=status, headers=headers)  # type: ignore[arg-type]
+        elif isinstance(rv, (dict, list)):
+            response = self.json.response(rv)
+        elif isinstance(rv, cabc.Iterator):
+            return self.response_class(rv, status=status, headers=headers)
+        elif isinstance(rv, BaseResponse) or callable(rv):
+            try:
+                response = self.response_class.force_type(rv, request.environ)  # type: ignore[arg-type]
+            except TypeError as error:
+                raise TypeError(f"{error}\n{_not_a_response(rv)}").with_traceback(
+                    sys.exc_info()[2]
+                ) from None
+        else:
+            raise TypeError(_not_a_response(rv))
+
+        if status is not None:
+            if isinstance(status, (str, bytes, bytearray)):
+                response.status = status  # type: ignore[assignment]
+            else:
+                response.status_code = status
+        if headers:
+            response.headers.update(headers)
+        return response
+
+    def process_response(self, response: Response) -> Response:
+        """Call the ``after_this_request`` and ``after_request`` functions and save the session.
+
+        The latter run in the reverse order of registration, the innermost blueprint's first.
+        """
+        ctx = _cv_request.get()
+        for func in ctx._after_request_functions:
+            response = self.ensure_sync(func)(response)
+        if self.after_request_funcs:
+            for name in chain(ctx.request.blueprints, (None,)):
+                for func in reversed(self.after_request_funcs.get(name, ())):
+                    response = self.ensure_sync(func)(response)
+
+        session = ctx._session
+        if session is _unopened:
+            # Only a session that the client sent may need to be sent again, to live on.
+            cookies = ctx.request.environ.get("HTTP_COOKIE")
+            if cookies is None or self.config["SESSION_COOKIE_NAME"] not in cookies:
+                return response
+            session = ctx._open_session()
+        if not self.session_interface.is_null_session(session):  # type: ignore[arg-type]
+            self.session_interface.save_session(self, session, response)  # type: ignore[arg-type]
+        return response
+
+    # Errors.
+
+    def handle_http_exception(self, e: HTTPException) -> HTTPException | ft.ResponseReturnValue:
+        """Answer an HTTP error: by its handler, or by itself where there is none."""
+        # Neither an error that carries its own response nor a redirect of the router is handled.
+        if e.code is None or isinstance(e, RoutingException):
+            return e
+        handler = self._find_error_handler(e, request.blueprints)
+        if handler is None:
+            return e
+        return self.ensure_sync(handler)(e)  # type: ignore[no-any-return]
+
+    def handle_user_exception(self, e: Exception) -> HTTPException | ft.ResponseReturnValue:
+        """Answer an error by the handler registered for it.
+
+        :raises Exception: *e* itself, where there is none; it becomes a 500.
+        """
+        if isinstance(e, BadRequestKeyError) and (
+            self.debug or self.config["TRAP_BAD_REQUEST_ERRORS"]
+        ):
+            e.show_exception = True
+        if isinstance(e, HTTPException) and not self.trap_http_exception(e):
+            return self.handle_http_exception(e)
+        handler = self._find_error_handler(e, request.blueprints)
+        if handler is None:
+            raise
+        return self.ensure_sync(handler)(e)  # type: ignore[no-any-return]
+
+    def handle_exception(self, e: Exception) -> Response:
+        """Answer an error that nobody handled: log it and send a 500.
+
+        The handler for 500 or :class:`~werkzeug.exceptions.InternalServerError` makes the
+        response, with *e* as ``original_exception``. In debug mode, under test, or with
+        ``PROPAGATE_EXCEPTIONS``, the error is raised again instead.
+        """
+        exc_info = sys.exc_info()
+        got_request_exception.send(self, _async_wrapper=self.ensure_sync, exception=e)
+        propagate = self.config["PROPAGATE_EXCEPTIONS"]
+        if propagate is None:
+            propagate = self.testing or self.debug
+        if propagate:
+            # Raised bare where possible, so that the traceback does not grow by this frame.
+            if exc_info[1] is e:
+                raise
+            raise e
+
+        self.log_exception(exc_info)
+        server_error: t.Any = InternalServerError(original_exception=e)
+        handler = self._find_error_handler(server_error, request.blueprints)
+        if handler is not None:
+            server_error = self.ensure_sync(handler)(server_error)
+        return self.finalize_request(server_error, from_error_handler=True)
+
+    def log_exception(self, exc_info: _ExcInfo) -> None:
+        """Log an error that nobody handled, with the request's path and method."""
+        self.logger.error(
+            f"Exception on {request.path} [{request.method}]",
+            exc_info=exc_info,
+        )
+
+    # The ends of contexts.
+
+    def do_teardown_request(
+        self,
+        exc: BaseException | None = _sentinel,  # type: ignore[assignment]
+    ) -> None:
+        """Call the ``teardown_request`` functions, the innermost blueprint's first.
+
+        All of them run, even if one raises; what was raised is raised at the end.
+        """
+        if not self.teardown_request_funcs and not request_tearing_down.receivers:
+            return
+        if exc is _sentinel:
+            exc = sys.exc_info()[1]
+        errors = _CollectErrors()
+        for name in chain(request.blueprints, (None,)):
+            for func in reversed(self.teardown_request_funcs.get(name, ())):
+                with errors:
+                    self.ensure_sync(func)(exc)
+        with errors:
+            request_tearing_down.send(self, _async_wrapper=self.ensure_sync, exc=exc)
+        errors.raise_any("Errors during request teardown")
+
+    def do_teardown_appcontext(
+        self,
+        exc: BaseException | None = _sentinel,  # type: ignore[assignment]
+    ) -> None:
+        """Call the ``teardown_appcontext`` functions, last registered first.
+
+        All of them run, even if one raises; what was raised is raised at the end.
+        """
+        if not self.teardown_appcontext_funcs and not appcontext_tearing_down.receivers:
+            return
+        if exc is _sentinel:
+            exc = sys.exc_info()[1]
+        errors = _CollectErrors()
+        for func in reversed(self.teardown_appcontext_funcs):
+            with errors:
+                self.ensure_sync(func)(exc)
+        with errors:
+            appcontext_tearing_down.send(self, _async_wrapper=self.ensure_sync, exc=exc)
+        errors.raise_any("Errors during app context teardown")
+
+    # Sync and async.
+
+    def ensure_sync(self, func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+        """*func* itself, or for an ``async def`` a function that runs it to its end."""
+        # PERF: a plain function is told by its flags, at a fifth of what inspect takes.
+        code = getattr(func, "__code__", None)
+        plain = code is not None and not code.co_flags & CO_COROUTINE and not func.__dict__
+        if not plain and iscoroutinefunction(func):
+            return self.async_to_sync(func)
+        return func
+
+    def async_to_sync(
+        self, func: t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]]
+    ) -> t.Callable[..., t.Any]:
+        """Make a function that runs the ``async def`` *func* on the process's event loop.
+
+        The loop lasts as long as the process, so that what belongs to a loop (a connection pool,
+        an HTTP client) serves every request. Context variables are seen, and changes come back.
+
+        Example::
+
+            result = app.async_to_sync(fetch)(url)
+        """
+        return run_coroutine(func)
+
+
+def _unpack(rv: tuple[t.Any, ...]) -> tuple[t.Any, t.Any, t.Any]:
+    """The body, status and headers of the tuple that a view returned."""
+    if len(rv) == 3:
+        return rv
+    if len(rv) == 2:
+        body, second = rv
+        if isinstance(second, (Headers, dict, tuple, list)):
+            return body, None, second
+        return body, second, None
+    raise TypeError(
+        "The view function did not return a valid response tuple."
+        " The tuple must have the form (body, status, headers),"
+        " (body, status), or (body, headers)."
+    )
+
+
+def _not_a_response(rv: object) -> str:
+    return (
+        "The view function did not return a valid response. The return type must be a string,"
+        " dict, list, tuple with headers or status, Response instance, or WSGI callable, but it"
+        f" was a {type(rv).__name__}."
+    )
