@@ -387,7 +387,11 @@ class Walk(App):
         """*func* itself, or for an ``async def`` a function that runs it to its end."""
         # PERF: a plain function is told by its flags, at a fifth of what inspect takes.
         code = getattr(func, "__code__", None)
-        plain = code is not None and not code.co_flags & CO_COROUTINE and not func.__dict__
+        plain = (
+            code is not None
+            and not code.co_flags & CO_COROUTINE
+            and "_is_coroutine_mark" not in func.__dict__
+        )
         if not plain and iscoroutinefunction(func):
             return self.async_to_sync(func)
         return func

@@ -1,0 +1,47 @@
+"""What every test has: an app, its client, and a watch over contexts left behind."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+import pytest
+
+from torsyq import Flask
+from torsyq.globals import _cv_app
+from torsyq.globals import _cv_request
+from torsyq.testing import FlaskClient
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on the FLASK_* variables of whoever runs it."""
+    for name in os.environ:
+        if name.startswith("FLASK_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def leak_detector() -> t.Iterator[None]:
+    """A test that leaves a context pushed fails, and does not spoil the next one."""
+    yield
+    left: list[object] = []
+    while (request_ctx := _cv_request.get(None)) is not None:
+        left.append(request_ctx)
+        request_ctx.pop()
+    while (app_ctx := _cv_app.get(None)) is not None:
+        left.append(app_ctx)
+        app_ctx.pop()
+    assert not left, f"contexts left pushed: {left}"
+
+
+@pytest.fixture
+def app() -> Flask:
+    app = Flask("tests.app", root_path=os.path.dirname(__file__))
+    app.config.update(TESTING=True, SECRET_KEY="test key")
+    return app
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
