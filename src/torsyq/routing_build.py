@@ -1,0 +1,162 @@
+"""The prepared builder: what :meth:`torsyq.routing.MapAdapter.build` fills in.
+
+A :class:`Recipe` is a rule taken apart into literal text and slots, each slot with the cheapest
+function that does what its converter's ``to_url`` does. The rules of an endpoint are tried in
+Werkzeug's order under Werkzeug's conditions. An endpoint with a rule that cannot be taken apart (its class
+overrides a part of building, its host varies, it is for WebSockets) has no recipes, and
+Werkzeug builds its URLs.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from urllib.parse import quote
+from urllib.parse import quote_plus
+
+from werkzeug.routing import BaseConverter
+from werkzeug.routing import Rule
+from werkzeug.routing import ValidationError
+from werkzeug.routing.converters import NumberConverter
+
+#: Characters kept as they are in a path and in a query, as Werkzeug has them (WHATWG URL).
+_SAFE_IN_PATH = "!$&'()*+,/:;=@"
+_SAFE_IN_QUERY = "!$'()*,/:;?@"
+_is_safe_in_path = re.compile(rf"[\w.~{re.escape(_SAFE_IN_PATH)}-]*", re.ASCII).fullmatch
+_is_safe_in_query = re.compile(rf"[\w.~{re.escape(_SAFE_IN_QUERY)}-]*", re.ASCII).fullmatch
+
+#: Methods that a rule's class may override to build in its own way.
+_BUILDING = ("build", "suitable_for", "compile", "_compile_builder", "_encode_query_vars")
+
+
+class OddValues(Exception):
+    """The values are of a kind that only Werkzeug's builder treats (or refuses) rightly."""
+
+
+class Recipe:
+    """How to build the URL of one rule."""
+
+    __slots__ = ("defaults", "domain", "head", "known", "rule", "slots")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.defaults = dict(rule.defaults or {})
+        #: The subdomain, and the text up to the first slot.
+        self.domain, self.head, slots = _take_apart(rule)
+        #: Name, conversion to text, and the literal text after it, of each slot.
+        self.slots = tuple(
+            (name, _to_url(rule._converters[name]), literal) for name, literal in slots
+        )
+        #: The names that don't go into the query.
+        self.known = frozenset(name for name, _, _ in self.slots) | self.defaults.keys()
+
+    def path(self, values: dict[str, t.Any], append_unknown: bool) -> str | None:
+        """The path and query for *values*; None: the rule is not for these values.
+
+        :raises OddValues: Werkzeug has to look at them.
+        """
+        for name, _, _ in self.slots:
+            if values.get(name) is None:
+                return None
+        for name, default in self.defaults.items():
+            value = values.get(name)
+            if value is not None and default != value:
+                return None
+        text = self.head
+        try:
+            for name, to_url, literal in self.slots:
+                text = "".join((text, to_url(values[name]), literal))
+        except ValidationError:
+            return None
+        if len(values) > len(self.slots):
+            text += self._query(values, append_unknown)
+        return text
+
+    def _query(self, values: dict[str, t.Any], append_unknown: bool) -> str:
+        """The values that are not in the path, as a query with its question mark."""
+        pairs = []
+        for name, value in values.items():
+            if type(name) is not str:
+                raise OddValues
+            if value is None or name in self.known:
+                continue
+            if type(value) is int:
+                value = str(value)
+            elif type(value) is not str:
+                raise OddValues
+            pairs.append(f"{_query_text(name)}={_query_text(value)}")
+        if not pairs or not append_unknown:
+            return ""
+        if self.rule.map.sort_parameters:
+            raise OddValues
+        return "?" + "&".join(pairs)
+
+
+def recipes_for(rules: t.Iterable[Rule]) -> tuple[Recipe, ...]:
+    """The recipes for the rules of an endpoint, in their order; none if one rule has no recipe."""
+    rules = tuple(rules)
+    return tuple(map(Recipe, rules)) if all(map(_has_recipe, rules)) else ()
+
+
+def _has_recipe(rule: Rule) -> bool:
+    kind = type(rule)
+    if rule.map.host_matching or rule.websocket:
+        return False
+    if any(getattr(kind, name) is not getattr(Rule, name) for name in _BUILDING):
+        return False
+    if any(type(name) is not str for name in rule.defaults or ()):
+        return False
+    border = rule._trace.index((False, "|"))
+    names = {text for is_slot, text in rule._trace[border:] if is_slot}
+    if names.union(rule.defaults or ()) != rule.arguments:
+        return False
+    return not any(is_slot for is_slot, _ in rule._trace[:border])
+
+
+def _take_apart(rule: Rule) -> tuple[str, str, list[tuple[str, str]]]:
+    """The domain, the text up to the first slot, and each slot's name with the text after it."""
+    domain = ""
+    texts = [""]
+    names: list[str] = []
+    border = rule._trace.index((False, "|"))
+    for position, (is_slot, text) in enumerate(rule._trace):
+        if position == border:
+            domain, texts = texts[0], [""]
+        elif not is_slot:
+            texts[-1] += quote(text, safe=_SAFE_IN_PATH)
+        elif rule.defaults and text in rule.defaults:
+            texts[-1] += rule._converters[text].to_url(rule.defaults[text])
+        else:
+            names.append(text)
+            texts.append("")
+    return domain, texts[0], list(zip(names, texts[1:], strict=True))
+
+
+def _to_url(converter: BaseConverter) -> t.Callable[[t.Any], str]:
+    """The cheapest function that does what the converter's ``to_url`` does."""
+    method = getattr(converter.to_url, "__func__", None)
+    if method is BaseConverter.to_url:
+        return _path_text
+    if (
+        method is NumberConverter.to_url
+        and isinstance(converter, NumberConverter)
+        and converter.num_convert is int
+        and not converter.fixed_digits
+    ):
+        return _int_text
+    return converter.to_url
+
+
+def _path_text(value: t.Any) -> str:
+    """A value as part of a path. PERF: most texts need no quoting; finding out costs a fifth."""
+    text = str(value)
+    return text if _is_safe_in_path(text) else quote(text, safe=_SAFE_IN_PATH)
+
+
+def _int_text(value: t.Any) -> str:
+    return str(int(value))
+
+
+def _query_text(text: str) -> str:
+    """A name or value of the query, quoted where it must be."""
+    return text if _is_safe_in_query(text) else quote_plus(text, safe=_SAFE_IN_QUERY)
