@@ -1,15 +1,55 @@
-"""``torsyq`` and ``python -m torsyq``: the command line, with the doors open."""
+"""``torsyq`` and ``python -m torsyq``: the command line, with the doors open.
+
+Everything ``flask`` does, and Torsyq's own commands beside it. These stay out of the program
+``flask``, whose commands are Flask's, the plugins' and the app's alone.
+"""
 
 from __future__ import annotations
 
+import click
+from werkzeug.utils import import_string
+
+from .cli import cli
+from .cli import FlaskGroup
+from .doors import open as open_doors
+from .doors import path
+
+
+@click.command("doors", short_help="Print the folder that makes 'import flask' mean Torsyq.")
+def doors_command() -> None:
+    """Print the folder to put on PYTHONPATH to run any program on Torsyq.
+
+    For example: PYTHONPATH=$(torsyq doors) gunicorn hello:app
+    """
+    click.echo(path())
+
+
+class Program(FlaskGroup):
+    """The group behind ``torsyq``. Its own commands are imported when they are called for."""
+
+    own: dict[str, str] = {
+        "serve": "torsyq.serve:serve_command",
+    }
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return Torsyq's own command of this name, without loading the app, or Flask's."""
+        if name in self.own:
+            command: click.Command = import_string(self.own[name])
+            return command
+        return super().get_command(ctx, name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all names, Torsyq's own among them."""
+        return sorted({*super().list_commands(ctx), *self.own})
+
+
+torsyq = Program(name="torsyq", help=cli.help)
+torsyq.add_command(doors_command)
+
 
 def main() -> None:
-    """Open the doors, so that the app's ``import flask`` finds Torsyq, and run the command line."""
-    from .doors import open as open_doors
-
+    """Open the doors, so that the app's ``import flask`` finds Torsyq; run the command line."""
     open_doors()
-    from .cli import torsyq
-
     torsyq.main()
 
 
