@@ -54,9 +54,13 @@ _TEMPLATING = frozenset(
 
 def __getattr__(name: str) -> t.Any:
     if name in _TEMPLATING:
+        import sys
+
         from . import templating
 
-        value = globals()[name] = getattr(templating, name)
+        value = getattr(templating, name)
+        # Not globals(): here that name is the module torsyq.globals.
+        setattr(sys.modules[__name__], name, value)
         return value
     if name == "__version__":
         import importlib.metadata

@@ -42,6 +42,7 @@ from .globals import _cv_app
 from .globals import _cv_request
 from .globals import request
 from .helpers import _CollectErrors
+from .lazy import stock
 from .loop import run_coroutine
 from .sansio.app import App
 from .sessions import SessionInterface
@@ -169,8 +170,8 @@ class Walk(App):
         """
         error = request.routing_exception
         if (
-            self.debug
-            and isinstance(error, RequestRedirect)
+            isinstance(error, RequestRedirect)
+            and self.debug
             and error.code not in {307, 308}
             and request.method not in {"GET", "HEAD", "OPTIONS"}
         ):
@@ -295,12 +296,13 @@ class Walk(App):
 
         :raises Exception: *e* itself, where there is none; it becomes a 500.
         """
-        if isinstance(e, BadRequestKeyError) and (
-            self.debug or self.config["TRAP_BAD_REQUEST_ERRORS"]
-        ):
-            e.show_exception = True
-        if isinstance(e, HTTPException) and not self.trap_http_exception(e):
-            return self.handle_http_exception(e)
+        if isinstance(e, HTTPException):
+            if isinstance(e, BadRequestKeyError) and (
+                self.debug or self.config["TRAP_BAD_REQUEST_ERRORS"]
+            ):
+                e.show_exception = True
+            if not self.trap_http_exception(e):
+                return self.handle_http_exception(e)
         handler = self._find_error_handler(e, request.blueprints)
         if handler is None:
             raise
@@ -383,6 +385,7 @@ class Walk(App):
 
     # Sync and async.
 
+    @stock
     def ensure_sync(self, func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
         """*func* itself, or for an ``async def`` a function that runs it to its end."""
         # PERF: a plain function is told by its flags, at a fifth of what inspect takes.
