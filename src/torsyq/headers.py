@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import re
 import typing as t
+from functools import lru_cache
+from urllib.parse import quote
 
 from werkzeug import datastructures as ds
 from werkzeug.exceptions import BadRequestKeyError
+from werkzeug.http import parse_date as _werkzeug_parse_date
+from werkzeug.http import parse_options_header
+from werkzeug.urls import iri_to_uri
+from werkzeug.utils import get_content_type
 
 if t.TYPE_CHECKING:
+    from datetime import datetime
+
     from _typeshed.wsgi import WSGIEnvironment
 
 _find_unsafe = re.compile("[\r\n\0]").search
@@ -99,7 +107,7 @@ class Headers(ds.Headers):
 
     def __contains__(self, key: object) -> bool:
         ikey = key.lower()  # type: ignore[attr-defined]
-        for name, _ in self._list:
+        for name, _ in self._list:  # noqa: SIM110 (PERF: any() is a second frame)
             if name == key or name.lower() == ikey:
                 return True
         return False
@@ -117,7 +125,7 @@ class Headers(ds.Headers):
         mine = {(name.lower(), value) for name, value in self._list}
         return mine == {(name.lower(), value) for name, value in other}  # type: ignore[attr-defined]
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 class EnvironHeaders(ds.EnvironHeaders):
@@ -135,7 +143,12 @@ class EnvironHeaders(ds.EnvironHeaders):
             return key in self.environ
         return f"HTTP_{key}" in self.environ
 
-    def get(self, key: str, default: t.Any = None, type: t.Any = None) -> t.Any:  # noqa: A002
+    def get(  # type: ignore[override]
+        self,
+        key: str,
+        default: t.Any = None,
+        type: t.Any = None,  # noqa: A002
+    ) -> t.Any:
         """The header's value, run through *type* if given, or *default*."""
         try:
             name = key.upper().replace("-", "_")
@@ -151,3 +164,84 @@ class EnvironHeaders(ds.EnvironHeaders):
             return type(self.environ[name])
         except ValueError:
             return default
+
+
+# --- What headers hold ------------------------------------------------------------------------
+
+is_status = re.compile(r"[1-5][0-9]{2}(?: [^\r\n\0]*)?").fullmatch
+
+# A path, with query and fragment, that is ASCII and quoted already: :func:`to_uri` is idle on it.
+is_plain_path = re.compile(
+    r"/(?:[\w.\-~%!$&'()*+,:;=@][\w.\-~%!$&'()*+,:;=@/]*)?"
+    r"(?:\?[\w.\-~%!$&'()*+,:;=@/?]+)?(?:\#[\w.\-~%!$&'()*+,:;=@/?\#]+)?",
+    re.ASCII,
+).fullmatch
+
+
+def to_uri(location: str) -> str:
+    """*location* in ASCII, as :func:`werkzeug.urls.iri_to_uri` has it.
+
+    What is no URL at all (``//[``) cannot be taken apart and is only quoted.
+    """
+    if is_plain_path(location) is not None:
+        return location
+    try:
+        return iri_to_uri(location)
+    except ValueError:
+        return quote(location, safe="%!#$&'()*+,/:;=?@[]")
+
+
+@lru_cache(128)
+def full_content_type(mimetype: str) -> str:
+    """*mimetype* with the charset where one belongs."""
+    return get_content_type(mimetype, "utf-8")
+
+
+def parse_date(value: str | None) -> datetime | None:
+    """The moment a date header means; ``None`` where the calendar has no such moment.
+
+    Werkzeug's parser lets an OverflowError out for years and offsets beyond all bounds.
+    """
+    try:
+        return _werkzeug_parse_date(value)
+    except OverflowError:
+        return None
+
+
+def is_absurd_date(value: str | None) -> bool:
+    """Whether *value* is a date that nothing can be computed with."""
+    try:
+        _werkzeug_parse_date(value)
+    except OverflowError:
+        return True
+    return False
+
+
+def without_absurd_dates(environ: WSGIEnvironment) -> WSGIEnvironment:
+    """*environ*, or a copy where a condition carries a date that can't be computed with.
+
+    Such an ``If-Modified-Since`` counts as absent (RFC 9110, section 13.1.3), such an ``If-Range``
+    as not met (section 13.1.5).
+    """
+    if is_absurd_date(environ.get("HTTP_IF_MODIFIED_SINCE")):
+        environ = {**environ}
+        del environ["HTTP_IF_MODIFIED_SINCE"]
+    if is_absurd_date(environ.get("HTTP_IF_RANGE")):
+        environ = {**environ, "HTTP_IF_RANGE": '""'}
+    return environ
+
+
+_one_option = re.compile(r"([^;]*);[ \t]*([A-Za-z]+)=([A-Za-z0-9_.\-]+)[ \t]*", re.ASCII).fullmatch
+
+
+def parse_content_type(value: str) -> tuple[str, dict[str, str]]:
+    """:func:`werkzeug.http.parse_options_header`, quick about none and one plain option.
+
+    PERF: 0.5 us instead of 5 for a multipart form's.
+    """
+    if ";" not in value:
+        return value.strip(" \t"), {}
+    found = _one_option(value)
+    if found is None or not (name := found[1].strip(" \t")):
+        return parse_options_header(value)
+    return name, {found[2].lower(): found[3]}
