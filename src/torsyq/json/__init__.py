@@ -9,8 +9,9 @@ from __future__ import annotations
 import json as _json
 import typing as t
 
+from ..globals import _cv_app
 from ..globals import current_app
-from .provider import _default
+from .provider import _default as _default
 
 if t.TYPE_CHECKING:
     from ..wrappers import Response
@@ -21,8 +22,9 @@ def dumps(obj: t.Any, **kwargs: t.Any) -> str:
 
     :param kwargs: handed to the provider's ``dumps``, or to :func:`json.dumps`.
     """
-    if current_app:
-        return current_app.json.dumps(obj, **kwargs)
+    ctx = _cv_app.get(None)
+    if ctx is not None:
+        return ctx.app.json.dumps(obj, **kwargs)
 
     kwargs.setdefault("default", _default)
     return _json.dumps(obj, **kwargs)
@@ -33,8 +35,9 @@ def dump(obj: t.Any, fp: t.IO[str], **kwargs: t.Any) -> None:
 
     :param kwargs: handed to the provider's ``dump``, or to :func:`json.dump`.
     """
-    if current_app:
-        current_app.json.dump(obj, fp, **kwargs)
+    ctx = _cv_app.get(None)
+    if ctx is not None:
+        ctx.app.json.dump(obj, fp, **kwargs)
     else:
         kwargs.setdefault("default", _default)
         _json.dump(obj, fp, **kwargs)
@@ -45,8 +48,9 @@ def loads(s: str | bytes, **kwargs: t.Any) -> t.Any:
 
     :param kwargs: handed to the provider's ``loads``, or to :func:`json.loads`.
     """
-    if current_app:
-        return current_app.json.loads(s, **kwargs)
+    ctx = _cv_app.get(None)
+    if ctx is not None:
+        return ctx.app.json.loads(s, **kwargs)
 
     return _json.loads(s, **kwargs)
 
@@ -56,8 +60,9 @@ def load(fp: t.IO[t.AnyStr], **kwargs: t.Any) -> t.Any:
 
     :param kwargs: handed to the provider's ``load``, or to :func:`json.load`.
     """
-    if current_app:
-        return current_app.json.load(fp, **kwargs)
+    ctx = _cv_app.get(None)
+    if ctx is not None:
+        return ctx.app.json.load(fp, **kwargs)
 
     return _json.load(fp, **kwargs)
 

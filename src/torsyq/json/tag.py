@@ -37,6 +37,9 @@ from werkzeug.http import parse_date
 from ..json import dumps
 from ..json import loads
 
+# The types JSON has and no default tag asks for.
+_plain_types = frozenset({str, int, float, bool, type(None)})
+
 
 class JSONTag:
     """One type that JSON lacks: how to know it, to write it, and to read it back.
@@ -194,6 +197,18 @@ class TagDateTime(JSONTag):
         return parse_date(value)
 
 
+_default_tags = (
+    TagDict,
+    PassDict,
+    TagTuple,
+    PassList,
+    TagBytes,
+    TagMarkup,
+    TagUUID,
+    TagDateTime,
+)
+
+
 class TaggedJSONSerializer:
     """Writes and reads compact JSON, with tags for tuples, bytes, :class:`~markupsafe.Markup`,
     :class:`~uuid.UUID` and :class:`~datetime.datetime`.
@@ -204,19 +219,10 @@ class TaggedJSONSerializer:
         s.loads(s.dumps({"point": (1, 2)}))  # {"point": (1, 2)}
     """
 
-    __slots__ = ("tags", "order")
+    __slots__ = ("tags", "order", "_default_order")
 
     #: The tags each serializer starts with.
-    default_tags = [
-        TagDict,
-        PassDict,
-        TagTuple,
-        PassList,
-        TagBytes,
-        TagMarkup,
-        TagUUID,
-        TagDateTime,
-    ]
+    default_tags: list[type[JSONTag]] = list(_default_tags)
 
     def __init__(self) -> None:
         self.tags: dict[str, JSONTag] = {}
@@ -224,6 +230,16 @@ class TaggedJSONSerializer:
 
         for tag_class in self.default_tags:
             self.register(tag_class)
+
+        # The order of tags with which the quick ways below give the same as the plain ones.
+        cls = type(self)
+        stock = (
+            cls.tag is TaggedJSONSerializer.tag
+            and cls.untag is TaggedJSONSerializer.untag
+            and cls._untag_scan is TaggedJSONSerializer._untag_scan
+            and tuple(map(type, self.order)) == _default_tags
+        )
+        self._default_order = self.order.copy() if stock else None
 
     def register(
         self, tag_class: type[JSONTag], force: bool = False, index: int | None = None
@@ -276,8 +292,32 @@ class TaggedJSONSerializer:
 
     def dumps(self, value: t.Any) -> str:
         """Give the value as compact tagged JSON."""
-        return dumps(self.tag(value), separators=(",", ":"))
+        if self.order == self._default_order:
+            value = self._tag_plain(value)
+        else:
+            value = self.tag(value)
+        return dumps(value, separators=(",", ":"))
+
+    def _tag_plain(self, value: t.Any) -> t.Any:
+        """What :meth:`tag` gives with the default tags.
+
+        PERF: most values of a session are of types that no tag asks for; asking each tag about
+        each of them takes ten times as long.
+        """
+        kind = type(value)
+        if kind is dict and (len(value) != 1 or next(iter(value)) not in self.tags):
+            return {
+                key: inner if type(inner) in _plain_types else self._tag_plain(inner)
+                for key, inner in value.items()
+            }
+        if kind is list:
+            return [item if type(item) in _plain_types else self._tag_plain(item) for item in value]
+        return value if kind in _plain_types else self.tag(value)
 
     def loads(self, value: str) -> t.Any:
         """Read tagged JSON."""
+        # PERF: the keys of the default tags begin with a space. Where no text does, in either of
+        # the ways JSON can write one, nothing is tagged.
+        if self.order == self._default_order and '" ' not in value and "\\u0020" not in value:
+            return loads(value)
         return self._untag_scan(loads(value))
