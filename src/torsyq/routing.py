@@ -181,9 +181,9 @@ class Map(WerkzeugMap):
             found = find(plan.tree, path.split("/"), 0, (), method, missed)
             if found is not None:
                 leaf, values = found
+                arguments = leaf.arguments(values)
                 if leaf.redirects:
                     return None
-                arguments = leaf.arguments(values)
                 for rival in leaf.rivals:
                     if rival.suitable_for(arguments, method):
                         return None
@@ -193,8 +193,12 @@ class Map(WerkzeugMap):
         except (AskWerkzeug, ValueError):
             return None
         else:
-            if plan.merge_slashes and "//" in path:
-                return None
+            if plan.merge_slashes:
+                if "//" in path:
+                    return None
+                # COMPAT: Werkzeug walks once more then, and the order of the methods in the
+                # Allow header, a set's, shows that it added them twice.
+                missed *= 2
         refusal = _refusal(missed, method)
         if refusal is None:
             return None
