@@ -43,10 +43,6 @@ if t.TYPE_CHECKING:
 # Stay as they are in the fragment of a URL.
 _ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"
 
-# SECURITY: bounds on the Host headers remembered as valid, which anyone can send.
-_HOSTS_REMEMBERED = 1024
-_HOST_LENGTH_REMEMBERED = 255
-
 
 class Flask(StaticFiles, Walk):
     """A web application: a WSGI callable that routes requests to views.
@@ -141,8 +137,6 @@ class Flask(StaticFiles, Walk):
             root_path=root_path,
         )
         self._sync_views = {}
-        # Host headers with which the URL adapter was made without complaint.
-        self._plain_hosts: set[str] = set()
 
         if self.has_static_folder:
             assert bool(static_host) == host_matching, (
@@ -223,19 +217,7 @@ class Flask(StaticFiles, Walk):
         subdomain = None
         if not self.url_map.host_matching and not self.subdomain_matching:
             subdomain = self.url_map.default_subdomain or ""
-        adapter = self.url_map.bind_to_environ(
-            environ, server_name=server_name, subdomain=subdomain
-        )
-        if not request.trusted_hosts:
-            self._remember_host(environ)
-        return adapter
-
-    def _remember_host(self, environ: WSGIEnvironment) -> None:
-        host = environ.get("HTTP_HOST")
-        if host is not None and len(host) <= _HOST_LENGTH_REMEMBERED:
-            if len(self._plain_hosts) >= _HOSTS_REMEMBERED:
-                self._plain_hosts.clear()
-            self._plain_hosts.add(host)
+        return self.url_map.bind_to_environ(environ, server_name=server_name, subdomain=subdomain)
 
     def url_for(
         self,

@@ -115,6 +115,10 @@ class _CurrentSession(LocalProxy["SessionMixin"]):
         return key in self._get_current_object()
 
 
+for _class in _CurrentApp, _G, _CurrentRequest, _CurrentSession:
+    # COMPAT: an unbound proxy shows itself as "<LocalProxy unbound>".
+    _class.__name__ = "LocalProxy"
+
 app_ctx: AppContext = LocalProxy(_cv_app, unbound_message=_no_app_msg)  # type: ignore[assignment]
 current_app: Flask = _CurrentApp(_cv_app, "app", unbound_message=_no_app_msg)  # type: ignore[assignment]
 g: _AppCtxGlobals = _G(_cv_app, "g", unbound_message=_no_app_msg)  # type: ignore[assignment]

@@ -36,7 +36,6 @@ from werkzeug.routing import RoutingException
 from werkzeug.wrappers import Response as BaseResponse
 
 from .ctx import _sentinel
-from .ctx import _unopened
 from .ctx import RequestContext
 from .globals import _cv_app
 from .globals import _cv_request
@@ -268,15 +267,14 @@ class Walk(App):
                 for func in reversed(self.after_request_funcs.get(name, ())):
                     response = self.ensure_sync(func)(response)
 
-        session = ctx._session
-        if session is _unopened:
-            # Only a session that the client sent may need to be sent again, to live on.
+        if "_session" not in ctx.__dict__:
+            # Not touched: only one that the client sent may have to be sent again, to live on.
             cookies = ctx.request.environ.get("HTTP_COOKIE")
             if cookies is None or self.config["SESSION_COOKIE_NAME"] not in cookies:
                 return response
-            session = ctx._open_session()
-        if not self.session_interface.is_null_session(session):  # type: ignore[arg-type]
-            self.session_interface.save_session(self, session, response)  # type: ignore[arg-type]
+        session = ctx._session
+        if not self.session_interface.is_null_session(session):
+            self.session_interface.save_session(self, session, response)
         return response
 
     # Errors.

@@ -393,9 +393,9 @@ class App(Scaffold):
         if self.config["TRAP_HTTP_EXCEPTIONS"]:
             return True
         trap_bad_request = self.config["TRAP_BAD_REQUEST_ERRORS"]
-        if trap_bad_request is None and self.debug and isinstance(e, BadRequestKeyError):
-            return True
-        return bool(trap_bad_request) and isinstance(e, BadRequest)
+        if trap_bad_request is None:
+            return isinstance(e, BadRequestKeyError) and self.debug
+        return trap_bad_request and isinstance(e, BadRequest)  # type: ignore[no-any-return]
 
     def should_ignore_error(self, error: BaseException | None) -> bool:
         """Whether the teardown functions are not to be told of *error*; for subclasses."""

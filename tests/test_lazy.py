@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import sys
+
+from torsyq.lazy import imported
+from torsyq.lazy import lazy
+from torsyq.lazy import stock
+
+
+class Page:
+    computed = 0
+
+    @lazy
+    def words(self) -> int:
+        """How many."""
+        self.computed += 1
+        return 3
+
+
+def test_computed_once() -> None:
+    page = Page()
+    assert (page.words, page.words, page.computed) == (3, 3, 1)
+
+
+def test_assigning_first_keeps_it_from_being_computed() -> None:
+    page = Page()
+    page.words = 7
+    assert (page.words, page.computed) == (7, 0)
+
+
+def test_deleting_makes_it_compute_anew() -> None:
+    page = Page()
+    assert page.words == 3
+    del page.__dict__["words"]
+    assert page.words == 3
+    assert page.computed == 2
+
+
+def test_on_the_class_it_is_itself_with_the_docstring() -> None:
+    assert isinstance(Page.__dict__["words"], lazy)
+    assert Page.words.__doc__ == "How many."
+
+
+class Step:
+    @stock
+    def step(self) -> None:
+        """The shipped version."""
+
+
+def is_stock(obj: Step) -> bool:
+    return getattr(obj.step, "_stock", None) is True
+
+
+def test_the_mark_is_lost_by_every_kind_of_replacement() -> None:
+    class Overridden(Step):
+        def step(self) -> None:
+            """Another."""
+
+    class Inherited(Step):
+        pass
+
+    patched = Step()
+    patched.__dict__["step"] = lambda: None
+    assert is_stock(Step())
+    assert is_stock(Inherited())
+    assert not is_stock(Overridden())
+    assert not is_stock(patched)
+
+
+def test_imported_is_the_object_and_can_be_replaced() -> None:
+    class App:
+        fraction = imported("fractions", "Fraction")
+
+    class Other(App):
+        fraction = int
+
+    from fractions import Fraction
+
+    assert App.fraction is Fraction
+    assert App().fraction is Fraction
+    assert Other.fraction is int
+
+
+def test_imported_loads_nothing_until_it_is_read() -> None:
+    sys.modules.pop("colorsys", None)
+
+    class App:
+        convert = imported("colorsys", "rgb_to_hsv")
+
+    assert "colorsys" not in sys.modules
+    assert callable(App.convert)
+    assert "colorsys" in sys.modules
