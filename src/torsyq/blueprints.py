@@ -7,6 +7,7 @@ import typing as t
 from ._static import StaticFiles
 from .sansio.blueprints import Blueprint as SansioBlueprint
 from .sansio.blueprints import BlueprintSetupState as BlueprintSetupState
+from .sansio.scaffold import _sentinel as _sentinel
 
 
 class Blueprint(StaticFiles, SansioBlueprint):
