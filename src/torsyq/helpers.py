@@ -15,10 +15,10 @@ from datetime import datetime
 from functools import cache
 from functools import update_wrapper
 
-import werkzeug.utils
 from werkzeug.exceptions import abort as _wz_abort
 from werkzeug.utils import redirect as _wz_redirect
 
+from . import files
 from .globals import _cv_app
 from .globals import _cv_request
 from .globals import current_app
@@ -28,11 +28,11 @@ from .globals import session
 from .signals import message_flashed
 
 if t.TYPE_CHECKING:
-    from types import ModuleType
     from types import TracebackType
 
     from werkzeug.wrappers import Response as BaseResponse
 
+    from .app import Flask
     from .ctx import AppContext
     from .ctx import RequestContext
     from .wrappers import Response
@@ -93,7 +93,7 @@ def stream_with_context(
     :raises RuntimeError: no request is being handled where the stream is made.
     """
     if hasattr(generator_or_function, "__aiter__"):
-        return _stream_async(*_contexts_to_keep(), generator_or_function)  # type: ignore[return-value]
+        return _stream_async(*_contexts_to_keep(), generator_or_function)  # type: ignore[arg-type,return-value]
     try:
         iterator = iter(generator_or_function)  # type: ignore[arg-type]
     except TypeError:
@@ -144,6 +144,11 @@ async def _stream_async(
             close = getattr(iterable, "aclose", None)
             if close is not None:
                 await close()
+
+
+def _get_app() -> Flask:
+    # For several reads of it: a proxy looks the app up for each.
+    return current_app._get_current_object()  # type: ignore[attr-defined,no-any-return]
 
 
 def make_response(*args: t.Any) -> Response:
@@ -249,7 +254,7 @@ def flash(message: str, category: str = "message") -> None:
     flashes = session.get("_flashes", [])
     flashes.append((category, message))
     session["_flashes"] = flashes
-    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    app = _get_app()
     message_flashed.send(app, _async_wrapper=app.ensure_sync, message=message, category=category)
 
 
@@ -275,15 +280,13 @@ def get_flashed_messages(
 
 def _prepare_send_file_kwargs(**kwargs: t.Any) -> dict[str, t.Any]:
     """The arguments of Werkzeug's ``send_file``, with what the app and the request know."""
-    app = current_app
+    app = _get_app()
     if kwargs.get("max_age") is None:
         kwargs["max_age"] = app.get_send_file_max_age
-    kwargs.update(
-        environ=request.environ,
-        use_x_sendfile=app.config["USE_X_SENDFILE"],
-        response_class=app.response_class,
-        _root_path=app.root_path,
-    )
+    kwargs["environ"] = request.environ
+    kwargs["use_x_sendfile"] = app.config["USE_X_SENDFILE"]
+    kwargs["response_class"] = app.response_class
+    kwargs["_root_path"] = app.root_path
     return kwargs
 
 
@@ -313,7 +316,7 @@ def send_file(
         :meth:`.Flask.get_send_file_max_age` otherwise.
     :raises TypeError: a type has to be guessed, or a download named, and there is no name.
     """
-    return werkzeug.utils.send_file(  # type: ignore[return-value]
+    return files.send_file(
         **_prepare_send_file_kwargs(
             path_or_file=path_or_file,
             environ=request.environ,
@@ -348,9 +351,7 @@ def send_from_directory(
     :param kwargs: for :func:`send_file`.
     :raises werkzeug.exceptions.NotFound: there is no such file in the directory.
     """
-    return werkzeug.utils.send_from_directory(  # type: ignore[return-value]
-        directory, path, **_prepare_send_file_kwargs(**kwargs)
-    )
+    return files.send_from_directory(directory, path, **_prepare_send_file_kwargs(**kwargs))
 
 
 def get_root_path(import_name: str) -> str:
@@ -360,13 +361,13 @@ def get_root_path(import_name: str) -> str:
     :raises RuntimeError: the module is not in a directory: it is built in, say, or a namespace.
     """
     module = sys.modules.get(import_name)
-    path = getattr(module, "__file__", None) or _path_by_loader(import_name)
+    path = getattr(module, "__file__", None) or _find_path(import_name)
     if path is None:
         return os.getcwd()
     return os.path.dirname(os.path.abspath(path))
 
 
-def _path_by_loader(import_name: str) -> str | None:
+def _find_path(import_name: str) -> str | None:
     try:
         spec = importlib.util.find_spec(import_name)
     except (ImportError, ValueError):
@@ -375,15 +376,12 @@ def _path_by_loader(import_name: str) -> str | None:
         return None
     if hasattr(spec.loader, "get_filename"):
         return t.cast("str", spec.loader.get_filename(import_name))
-    return _path_by_import(importlib.import_module(import_name))
-
-
-def _path_by_import(module: ModuleType) -> str:
-    path = getattr(module, "__file__", None)
+    module = importlib.import_module(import_name)
+    path: str | None = getattr(module, "__file__", None)
     if path is None:
         raise RuntimeError(
             "No root path can be found for the provided module"
-            f" {module.__name__!r}. This can happen because the module"
+            f" {import_name!r}. This can happen because the module"
             " came from an import hook that does not provide file name"
             " information or because it's a namespace package. In this"
             " case the root path needs to be explicitly provided."
