@@ -8,7 +8,8 @@ app = Flask(__name__)
 
 @app.get("/")
 def hello():
-    return f"<h1>Сәлем, {escape(request.args.get('name', 'әлем'))}!</h1>"
+    name = request.args.get("name", "әлем")
+    return f"<h1>Сәлем, {escape(name)}!</h1>"
 
 
 @app.get("/ride/<int:days>")
@@ -16,4 +17,4 @@ def ride(days):
     return {"days": days, "kilometres": days * 60}
 
 
-app.get("/yurt")(lambda: "<p>Қош келдіңіз!</p>")
+app.register_error_handler(404, lambda error: ("<p>No road leads here.</p>", 404))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import secrets
 import sqlite3
 import typing as t
 
 from flask import Blueprint
+from flask import current_app
 from flask import flash
 from flask import Flask
 from flask import g
@@ -24,9 +26,6 @@ from .guard import own_page
 from .words import translate as _
 
 blueprint = Blueprint("accounts", __name__, url_prefix="/account")
-
-# Compared with when the name is unknown, so that the time taken does not tell which names exist.
-NOBODY = generate_password_hash("nobody")
 
 
 def init_app(app: Flask) -> None:
@@ -54,11 +53,12 @@ def login_required(view: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
     return guarded
 
 
-def enter(account: int) -> Response:
+def enter(account: int, greeting: str) -> Response:
     """Log the account in, with a fresh session, and lead to where the visitor wanted to go."""
     kept = {key: session[key] for key in ("language", "theme") if key in session}
     session.clear()
     session.update(kept, account=account)
+    flash(greeting, "success")
     return redirect(own_page(request.args.get("next")) or url_for("journal.feed"))
 
 
@@ -74,8 +74,7 @@ def register() -> t.Any:
             except sqlite3.IntegrityError:
                 errors["name"] = _("This name is taken. Choose another.")
             else:
-                flash(_("Welcome, %(name)s! The steppe is yours.", name=name), "success")
-                return enter(account)
+                return enter(account, _("Welcome, %(name)s! The steppe is yours.", name=name))
     return render_template("account/register.html", errors=errors), 422 if errors else 200
 
 
@@ -88,11 +87,21 @@ def check(name: str, password: str) -> dict[str, str]:
     return errors
 
 
+def hashed(password: str) -> str:
+    return generate_password_hash(password, current_app.config["PASSWORD_METHOD"])
+
+
+@functools.cache
+def nobody() -> str:
+    """A hash to check when the name is unknown, so that the time taken does not tell it is."""
+    return hashed(secrets.token_hex())
+
+
 def store(name: str, password: str) -> int:
     db = connection()
     cursor = db.execute(
         "INSERT INTO account (name, folded, password) VALUES (?, ?, ?)",
-        (name, name.casefold(), generate_password_hash(password)),
+        (name, name.casefold(), hashed(password)),
     )
     db.commit()
     return t.cast("int", cursor.lastrowid)
@@ -105,9 +114,8 @@ def login() -> t.Any:
         name, password = request.form["name"].strip(), request.form["password"]
         find = "SELECT id, name, password FROM account WHERE folded = ?"
         account = connection().execute(find, (name.casefold(),)).fetchone()
-        if check_password_hash(account["password"] if account else NOBODY, password) and account:
-            flash(_("Welcome back, %(name)s!", name=account["name"]), "success")
-            return enter(account["id"])
+        if check_password_hash(account["password"] if account else nobody(), password) and account:
+            return enter(account["id"], _("Welcome back, %(name)s!", name=account["name"]))
         errors["name"] = _("This name and password do not belong together.")
     return render_template("account/login.html", errors=errors), 422 if errors else 200
 

@@ -19,7 +19,7 @@ SCHEMA = Path(__file__).with_name("schema.sql")
 
 def init_app(app: Flask) -> None:
     app.teardown_appcontext(close)
-    app.cli.add_command(init_db)
+    app.cli.command("init-db")(init_db)
     if not Path(app.config["DATABASE"]).exists():
         with app.app_context():
             create(sample=app.config["SAMPLE"])
@@ -69,7 +69,6 @@ def create(*, sample: bool) -> None:
     db.commit()
 
 
-@click.command("init-db")
 @click.option("--sample/--empty", default=True, help="With or without entries to look at.")
 @click.confirmation_option(prompt="This deletes all accounts and entries. Go on?")
 def init_db(sample: bool) -> None:
