@@ -42,7 +42,9 @@ from .globals import _cv_request
 from .globals import request
 from .helpers import _CollectErrors
 from .lazy import stock
+from .logging import printable
 from .loop import run_coroutine
+from .pages import error_response
 from .sansio.app import App
 from .sessions import SessionInterface
 from .signals import appcontext_tearing_down
@@ -233,6 +235,8 @@ class Walk(App):
             return self.response_class(rv, status=status, headers=headers)  # type: ignore[arg-type]
         elif isinstance(rv, (dict, list)):
             response = self.json.response(rv)
+        elif isinstance(rv, HTTPException):
+            response = error_response(rv, request.environ, self.response_class)
         elif isinstance(rv, cabc.Iterator):
             return self.response_class(rv, status=status, headers=headers)
         elif isinstance(rv, BaseResponse) or callable(rv):
@@ -334,7 +338,7 @@ class Walk(App):
     def log_exception(self, exc_info: _ExcInfo) -> None:
         """Log an error that nobody handled, with the request's path and method."""
         self.logger.error(
-            f"Exception on {request.path} [{request.method}]",
+            f"Exception on {printable(request.path)} [{printable(request.method)}]",
             exc_info=exc_info,
         )
 

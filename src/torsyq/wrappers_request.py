@@ -17,6 +17,7 @@ from werkzeug.wrappers import Request as RequestBase
 from werkzeug.wsgi import _get_server
 
 from . import json
+from .body import AT_ONCE
 from .body import open_body
 from .body import read_body
 from .cookies import parse_cookie
@@ -52,6 +53,7 @@ _reading_steps = frozenset(
         "want_form_data_parsed",
     }
 )
+_form_types = {"application/x-www-form-urlencoded", "multipart/form-data"}
 _environ_headers = EnvironHeaders({})
 
 
@@ -94,6 +96,7 @@ class Request(RequestBase):
     ) -> None:
         # PERF: 0.2 us instead of 6: Werkzeug computes what is lazy below, asked for or not.
         self.environ = environ
+        self.method = environ.get("REQUEST_METHOD", "GET").upper()
         self.shallow = shallow
         if populate_request and not shallow:
             environ["werkzeug.request"] = self
@@ -104,11 +107,6 @@ class Request(RequestBase):
         cls._plain = _reading_steps.isdisjoint(name for base in own for name in vars(base))
 
     # What Werkzeug sets in its constructor
-
-    @lazy
-    def method(self) -> str:
-        """The method of the request, in capitals."""
-        return self.environ.get("REQUEST_METHOD", "GET").upper()  # type: ignore[no-any-return]
 
     @lazy
     def scheme(self) -> str:
@@ -378,14 +376,8 @@ class Request(RequestBase):
         return self.__dict__["files"]  # type: ignore[no-any-return]
 
     def _load_form_data(self) -> None:
-        if (
-            "form" not in self.__dict__
-            and self._untouched_headers()
-            and self.environ.get("CONTENT_TYPE") == "application/x-www-form-urlencoded"
-        ):
-            self._load_urlencoded()
-        else:
-            super()._load_form_data()
+        if "form" not in self.__dict__:
+            self._parse_form_data()
         ctx = _cv_app.get(None)
         if (
             ctx is not None
@@ -397,19 +389,28 @@ class Request(RequestBase):
 
             attach_enctype_error_multidict(self)
 
-    def _load_urlencoded(self) -> None:
-        # PERF: 5 fields 4 us instead of 40: what the form parser would do, without it.
-        data = getattr(self, "_cached_data", None)
-        if data is None:
-            data = self._read_body()
+    def _parse_form_data(self) -> None:
+        mimetype = self.mimetype
+        length = self.content_length
+        if not self._plain or length is None or length > AT_ONCE or mimetype not in _form_types:
+            return super()._load_form_data()
+        # PERF: 5 fields 5 us instead of 40: the body at once, not through three streams.
+        body = getattr(self, "_cached_data", None)
+        if body is None:
+            body = self._read_body()
+        attributes = self.__dict__
+        if mimetype == "multipart/form-data":
+            parser = self.make_form_data_parser()
+            parsed = parser.parse_whole(body, mimetype, self.mimetype_params)  # type: ignore[attr-defined]
+            attributes["stream"], attributes["form"], attributes["files"] = parsed
+            return
         storage = self.parameter_storage_class
         try:
-            form = parse_query(data.decode(), storage)
+            attributes["form"] = parse_query(body.decode(), storage)
         except UnicodeDecodeError:
-            form = storage()
-        self.__dict__.setdefault("stream", io.BytesIO())
-        self.__dict__["form"] = form
-        self.__dict__["files"] = storage()
+            attributes["form"] = storage()
+        attributes["files"] = storage()
+        attributes["stream"] = io.BytesIO()
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> t.Any:
         """The body parsed as JSON.
