@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 # SECURITY: a length announced is not a length sent; no more than this is reserved on its word.
-_AT_ONCE = 1 << 20
+AT_ONCE = 1 << 21
 _CHUNK = 1 << 16
 
 
@@ -84,7 +84,7 @@ def read_body(environ: WSGIEnvironment, maximum: int | None) -> bytes:
     """
     length = content_length(environ)
     terminated = "wsgi.input_terminated" in environ
-    if length is None or length > _AT_ONCE or (maximum is not None and length > maximum):
+    if length is None or length > AT_ONCE or (maximum is not None and length > maximum):
         return open_body(environ, maximum).read()
     read = environ["wsgi.input"].read
     try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import typing as t
+from io import BytesIO
 from urllib.parse import unquote
 
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.datastructures import MultiDict
 from werkzeug.formparser import FormDataParser as _FormDataParser
+
+from .multipart import parse_plain
 
 if t.TYPE_CHECKING:
     from werkzeug.datastructures import FileStorage
@@ -15,11 +18,11 @@ if t.TYPE_CHECKING:
 Parsed = tuple[t.IO[bytes], MultiDict[str, str], "MultiDict[str, FileStorage]"]
 
 
-def multidict(cls: type[MultiDict[str, t.Any]], pairs: list[tuple[str, t.Any]]) -> t.Any:
+def multidict(cls: type[MultiDict[str, t.Any]], pairs: list[tuple[t.Any, t.Any]]) -> t.Any:
     """``cls(pairs)``, filled at once where *cls* is one of Werkzeug's two usual types."""
     if cls is not ImmutableMultiDict and cls is not MultiDict:
         return cls(pairs)
-    lists: dict[str, list[t.Any]] = {}
+    lists: dict[t.Any, list[t.Any]] = {}
     for key, value in pairs:
         if key in lists:
             lists[key].append(value)
@@ -48,7 +51,51 @@ def parse_query(text: str, cls: type[MultiDict[str, t.Any]]) -> t.Any:
 
 
 class FormDataParser(_FormDataParser):
-    """Werkzeug's parser of form bodies, a url-encoded one read by :func:`parse_query`."""
+    """Werkzeug's parser of form bodies, quick about the usual ones.
+
+    Files opened for a form that turns out to be broken, or too large, are closed.
+    """
+
+    def parse(
+        self,
+        stream: t.IO[bytes],
+        mimetype: str,
+        content_length: int | None,
+        options: dict[str, str] | None = None,
+    ) -> Parsed:
+        """The stream, the fields and the files; see :class:`werkzeug.formparser.FormDataParser`."""
+        opened: list[t.IO[bytes]] = []
+        make_stream = self.stream_factory
+
+        def open_stream(*args: t.Any, **kwargs: t.Any) -> t.IO[bytes]:
+            opened.append(make_stream(*args, **kwargs))
+            return opened[-1]
+
+        self.stream_factory = open_stream
+        try:
+            stream, form, files = super().parse(stream, mimetype, content_length, options)
+        except BaseException:
+            _close_all(opened)
+            raise
+        finally:
+            self.stream_factory = make_stream
+        if not files:
+            _close_all(opened)
+        return stream, form, files
+
+    def parse_whole(self, body: bytes, mimetype: str, options: dict[str, str]) -> Parsed:
+        """What :meth:`parse` gives for a body that is in memory, files kept there."""
+        parts = None
+        boundary = options.get("boundary", "")
+        if mimetype == "multipart/form-data" and boundary and boundary.isascii():
+            parts = parse_plain(
+                body, boundary.encode(), self.max_form_memory_size, self.max_form_parts
+            )
+        if parts is None:
+            return self.parse(BytesIO(body), mimetype, len(body), options)
+        fields = [(part.name, part.text()) for part in parts if part.filename is None]
+        files = [(part.name, part.file()) for part in parts if part.filename is not None]
+        return BytesIO(), multidict(self.cls, fields), multidict(self.cls, files)
 
     def _parse_urlencoded(
         self,
@@ -58,3 +105,8 @@ class FormDataParser(_FormDataParser):
         options: dict[str, str],
     ) -> Parsed:
         return stream, parse_query(stream.read().decode(), self.cls), self.cls()
+
+
+def _close_all(streams: list[t.IO[bytes]]) -> None:
+    for stream in streams:
+        stream.close()
