@@ -38,6 +38,8 @@ from .routing_linear import LinearMatcher
 from .routing_tree import AskWerkzeug
 from .routing_tree import compile_tree
 from .routing_tree import describe
+from .routing_tree import Ending
+from .routing_tree import endings
 from .routing_tree import find
 from .routing_tree import Node
 from .routing_tree import static_paths
@@ -55,8 +57,6 @@ _PLAIN_HOST = re.compile(
 #: How many of them a map remembers.
 _HOSTS_KEPT = 256
 _HTTP = frozenset({"http", "https"})
-#: What Werkzeug reads of an environment unconditionally when it binds.
-_BOUND_FROM = frozenset({"wsgi.url_scheme", "REQUEST_METHOD"})
 #: A subclass of :class:`Map` that overrides one of these matches in its own way.
 _MATCHING = ("bind", "bind_to_environ", "update")
 #: The attributes whose change makes a plan stale. ``_remap`` turns true when a rule is added.
@@ -68,7 +68,7 @@ _PLANNED = frozenset(
 class Plan:
     """What a map has prepared. Made by the map, never changed but for the recipes filled in."""
 
-    __slots__ = ("merge_slashes", "recipes", "static", "tree")
+    __slots__ = ("endings", "merge_slashes", "recipes", "static", "tree")
 
     def __init__(self, url_map: Map) -> None:
         self.merge_slashes = url_map.merge_slashes
@@ -76,12 +76,15 @@ class Plan:
         self.tree: Node | None = None
         #: The rules of each static path, by the path as the server sends it.
         self.static: dict[str, tuple[Rule, ...]] = {}
+        #: What may end a static path in one more segment.
+        self.endings: dict[str, tuple[Node, tuple[Ending, ...]]] = {}
         #: How to build the URLs of an endpoint, filled in at first need.
         self.recipes: dict[t.Any, tuple[Recipe, ...]] = {}
         domain = url_map._plain_domain()
         if domain is not None:
             self.tree = compile_tree(domain.static.get("") or State(), url_map._rivals)
             self.static = dict(static_paths(self.tree))
+            self.endings = dict(endings(self.tree))
 
     def add_recipes(self, endpoint: t.Any, rules: t.Sequence[Rule]) -> tuple[Recipe, ...]:
         """Prepare an endpoint's recipes; an unknown endpoint leaves nothing behind."""
@@ -169,6 +172,17 @@ class Map(WerkzeugMap):
         for rule in plan.static.get(raw, ()):
             if rule.methods is None or method in rule.methods:
                 return rule, {}
+        head, _, tail = raw.rpartition("/")
+        if (found := plan.endings.get(head)) is not None and tail.isascii():
+            node, endings = found
+            for test, rule, name, to_python in endings if tail not in node.static else ():
+                if test(tail):
+                    if rule.methods is None or method in rule.methods:
+                        try:
+                            return rule, {name: to_python(tail)}
+                        except ValueError:
+                            break
+                    break
         return self._search(plan, raw, method.upper())
 
     def _search(self, plan: Plan, raw: str, method: str) -> tuple[Rule, dict[str, t.Any]] | None:
@@ -244,19 +258,21 @@ class Map(WerkzeugMap):
             subdomain is not None
             and not self.host_matching
             and isinstance(env, dict)
-            and self._has_plain_name(env, server_name)
-            and not _BOUND_FROM - env.keys()
+            and "wsgi.url_scheme" in env
+            and "REQUEST_METHOD" in env
         ):
-            return _adapter(
-                {"map": self, "subdomain": subdomain, "_environ": env, "_name": server_name}
-            )
+            host = env.get("HTTP_HOST") if server_name is None else server_name
+            if host in self._plain_hosts or (host is not None and self._remember_host(host)):
+                adapter = MapAdapter.__new__(MapAdapter)
+                adapter.__dict__ = {
+                    "map": self,
+                    "subdomain": subdomain,
+                    "_environ": env,
+                    "_name": server_name,
+                }
+                return adapter
         bound = super().bind_to_environ(environ, server_name, subdomain)
         return _adapter(vars(bound))
-
-    def _has_plain_name(self, environ: WSGIEnvironment, server_name: str | None) -> bool:
-        if server_name is None:
-            return environ.get("HTTP_HOST") in self._plain_hosts or self._is_plain_host(environ)
-        return server_name in self._plain_hosts or self._remember_host(server_name)
 
     def _is_plain_host(self, environ: WSGIEnvironment) -> bool:
         """Whether binding to the request's host cannot fail."""

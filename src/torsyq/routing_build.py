@@ -23,7 +23,10 @@ from werkzeug.routing.converters import NumberConverter
 _SAFE_IN_PATH = "!$&'()*+,/:;=@"
 _SAFE_IN_QUERY = "!$'()*,/:;?@"
 _is_safe_in_path = re.compile(rf"[\w.~{re.escape(_SAFE_IN_PATH)}-]*", re.ASCII).fullmatch
-_is_safe_in_query = re.compile(rf"[\w.~{re.escape(_SAFE_IN_QUERY)}-]*", re.ASCII).fullmatch
+#: A name, the sign, and a value that need no quoting, or only a plus sign for each space.
+_is_safe_pair = re.compile(
+    "=".join([rf"[\w.~{re.escape(_SAFE_IN_QUERY)} -]*"] * 2), re.ASCII
+).fullmatch
 
 #: Methods that a rule's class may override to build in its own way.
 _BUILDING = ("build", "suitable_for", "compile", "_compile_builder", "_encode_query_vars")
@@ -55,6 +58,8 @@ class Recipe:
 
         :raises OddValues: Werkzeug has to look at them.
         """
+        if not values:
+            return None if self.slots else self.head
         for name, _, _ in self.slots:
             if values.get(name) is None:
                 return None
@@ -65,7 +70,7 @@ class Recipe:
         text = self.head
         try:
             for name, to_url, literal in self.slots:
-                text = "".join((text, to_url(values[name]), literal))
+                text += to_url(values[name]) + literal
         except ValidationError:
             return None
         if len(values) > len(self.slots):
@@ -84,12 +89,17 @@ class Recipe:
                 value = str(value)
             elif type(value) is not str:
                 raise OddValues
-            pairs.append(f"{_query_text(name)}={_query_text(value)}")
+            # PERF: what needs no quoting is seen in a tenth of the time that quoting takes.
+            pair = f"{name}={value}"
+            if not _is_safe_pair(pair):
+                name = quote_plus(name, safe=_SAFE_IN_QUERY)
+                pair = f"{name}={quote_plus(value, safe=_SAFE_IN_QUERY)}"
+            pairs.append(pair)
         if not pairs or not append_unknown:
             return ""
         if self.rule.map.sort_parameters:
             raise OddValues
-        return "?" + "&".join(pairs)
+        return "?" + "&".join(pairs).replace(" ", "+")
 
 
 def recipes_for(rules: t.Iterable[Rule]) -> tuple[Recipe, ...]:
@@ -155,8 +165,3 @@ def _path_text(value: t.Any) -> str:
 
 def _int_text(value: t.Any) -> str:
     return str(int(value))
-
-
-def _query_text(text: str) -> str:
-    """A name or value of the query, quoted where it must be."""
-    return text if _is_safe_in_query(text) else quote_plus(text, safe=_SAFE_IN_QUERY)
