@@ -1,11 +1,12 @@
 # `make help` lists what there is. Everything runs in .venv, which `make` builds itself.
 PYTHON ?= python3
+PORT ?= 5000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help lint types test constraints clean
+.PHONY: help run lint types test docs constraints clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -14,6 +15,11 @@ $(STAMP): pyproject.toml requirements/constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements/constraints.txt -e '.[dev,docs]'
 	@touch $@
+
+run: $(STAMP) ## serve the example app at http://127.0.0.1:5000 (PORT=... for another)
+	@echo "The journal Steppe opens at http://127.0.0.1:$(PORT)/ in a moment. Stop it with Ctrl+C."
+	@echo "What it stores is in examples/instance/: delete that folder to start afresh."
+	@cd examples && ../$(BIN)/torsyq --app steppe run --port $(PORT)
 
 lint: $(STAMP) ## ruff: style and format
 	$(BIN)/ruff check .
@@ -24,6 +30,10 @@ types: $(STAMP) ## mypy, strict
 
 test: $(STAMP) ## the tests, with branch coverage
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+docs: $(STAMP) ## the documentation, into docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+	@echo "Read it at file://$(CURDIR)/docs/_build/html/index.html"
 
 constraints: ## pin anew what the development environment installs
 	rm -rf $(VENV)/.constraints && $(PYTHON) -m venv $(VENV)/.constraints
