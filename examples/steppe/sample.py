@@ -14,16 +14,6 @@ class Entry(t.NamedTuple):
 
 ENTRIES = [
     Entry(
-        "Marta",
-        "Where the caravans rested",
-        "Сауран",
-        "The walls of Sauran stand alone in the plain, the colour of bread. Eight roads met here"
-        " once; now a lark has the whole city to itself.\n\n"
-        "The keeper showed me the mouth of a well and let me drop a stone. We counted to four.\n\n"
-        "He would not take money. He took two of my postcards and gave me back a shard of blue tile"
-        " to look at, then put it carefully where it had lain for five hundred years.",
-    ),
-    Entry(
         "Айгерім",
         "Наурыз таңы",
         "Түркістан",
@@ -85,5 +75,15 @@ ENTRIES = [
         " me, in very careful German.\n\n"
         "We came down at sunset with full pockets. The lights of the city went on below us all at"
         " once, as if someone had been waiting for us.",
+    ),
+    Entry(
+        "Marta",
+        "Where the caravans rested",
+        "Сауран",
+        "The walls of Sauran stand alone in the plain, the colour of bread. Eight roads met here"
+        " once; now a lark has the whole city to itself.\n\n"
+        "The keeper showed me the mouth of a well and let me drop a stone. We counted to four.\n\n"
+        "He would not take money. He took two of my postcards and gave me back a shard of blue tile"
+        " to look at, then put it carefully where it had lain for five hundred years.",
     ),
 ]
