@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc as cabc
 import os
 import typing as t
 import weakref
@@ -15,6 +14,7 @@ from werkzeug.routing import MapAdapter
 from werkzeug.wsgi import get_host
 
 from ._static import StaticFiles
+from .asgi import Asgi
 from .ctx import AppContext
 from .ctx import RequestContext
 from .globals import _cv_app
@@ -28,12 +28,10 @@ from .helpers import get_load_dotenv
 from .lazy import stock
 from .sessions import SecureCookieSessionInterface
 from .sessions import SessionInterface
-from .walk import Walk
 from .wrappers import Request
 from .wrappers import Response
 
 if t.TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse
     from _typeshed.wsgi import WSGIEnvironment
 
     from .templating import Environment
@@ -44,7 +42,7 @@ if t.TYPE_CHECKING:
 _ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"
 
 
-class Flask(StaticFiles, Walk):
+class Flask(StaticFiles, Asgi):
     """A web application: a WSGI callable that routes requests to views.
 
     :param import_name: the module or package the app belongs to, usually ``__name__``; folders
@@ -101,6 +99,8 @@ class Flask(StaticFiles, Walk):
             "TEMPLATES_AUTO_RELOAD": None,
             "MAX_COOKIE_SIZE": 4093,
             "PROVIDE_AUTOMATIC_OPTIONS": True,
+            # Torsyq's own.
+            "ASGI_THREADS": 40,
         }
     )
 
@@ -151,11 +151,14 @@ class Flask(StaticFiles, Walk):
                 view_func=lambda **kw: app().send_static_file(**kw),  # type: ignore[union-attr]
             )
 
-    def __call__(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> cabc.Iterable[bytes]:
-        """Answer a WSGI request (:pep:`3333`) through :attr:`wsgi_app` and its middleware."""
-        return self.wsgi_app(environ, start_response)
+    def __call__(self, environ: t.Any, start_response: t.Any, send: t.Any = None) -> t.Any:
+        """Answer a server: WSGI (:pep:`3333`) with two arguments, ASGI 3 with three.
+
+        Through :attr:`wsgi_app` or :attr:`asgi_app` and the middleware around it.
+        """
+        if send is None:
+            return self.wsgi_app(environ, start_response)
+        return self.asgi_app(environ, start_response, send)
 
     # Contexts.
 
@@ -386,9 +389,9 @@ class Flask(StaticFiles, Walk):
             response = app.test_client().get("/")
             assert response.text == "Hello, World!"
         """
-        cls = self.test_client_class
-        if cls is None:
-            from .testing import FlaskClient as cls
+        from .testing import FlaskClient
+
+        cls = self.test_client_class or FlaskClient
         return cls(self, self.response_class, use_cookies=use_cookies, **kwargs)
 
     def test_cli_runner(self, **kwargs: t.Any) -> FlaskCliRunner:
@@ -396,9 +399,9 @@ class Flask(StaticFiles, Walk):
 
         :param kwargs: passed to :attr:`test_cli_runner_class`.
         """
-        cls = self.test_cli_runner_class
-        if cls is None:
-            from .testing import FlaskCliRunner as cls
+        from .testing import FlaskCliRunner
+
+        cls = self.test_cli_runner_class or FlaskCliRunner
         return cls(self, **kwargs)
 
 

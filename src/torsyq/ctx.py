@@ -204,6 +204,20 @@ class AppContext:
         if appcontext_popped.receivers:
             appcontext_popped.send(self.app, _async_wrapper=self.app.ensure_sync)
 
+    async def pop_async(self, exc: BaseException | None) -> None:
+        """:meth:`pop` on the event loop."""
+        try:
+            if len(self._cv_tokens) == 1:
+                await self.app.do_teardown_appcontext_async(exc)
+        finally:
+            current = _cv_app.get()
+            _cv_app.reset(self._cv_tokens.pop())
+
+        if current is not self:
+            raise AssertionError(f"Popped wrong app context. ({current!r} instead of {self!r})")
+        if appcontext_popped.receivers:
+            await appcontext_popped.send_async(self.app, _sync_wrapper=self.app._sync_wrapper)
+
     def __enter__(self) -> t.Self:
         self.push()
         return self
@@ -226,6 +240,8 @@ class RequestContext:
     """
 
     _pushed = False
+    # Whether the pusher opens the session itself, after the push.
+    _opens_late = False
 
     def __init__(
         self,
@@ -336,7 +352,7 @@ class RequestContext:
         self._cv_tokens.append((_cv_request.set(self), app_ctx))
 
         self._pushed = True
-        if not app.session_interface._lazy:
+        if not getattr(app.session_interface, "_lazy", False):
             self._session  # noqa: B018
         if self.request.routing_exception is None:
             self.match_request()
@@ -349,13 +365,13 @@ class RequestContext:
         :raises AssertionError: another context was pushed after this one and is still there.
         """
         last = len(self._cv_tokens) == 1
-        request = self.request
         try:
             if last:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 self.app.do_teardown_request(exc)
                 # PERF: Request.close only closes uploaded files; not called where there are none.
+                request = self.request
                 if "files" in request.__dict__ or type(request).close is not Request.close:
                     request.close()
         finally:
@@ -365,12 +381,36 @@ class RequestContext:
             if last:
                 # What refers to the request and is referred to by it would wait for the
                 # collector: the environment, and the error's traceback with its frames.
+                request = self.request
                 request.environ["werkzeug.request"] = None
                 error = request.routing_exception
                 if error is not None and error is not exc:
                     error.__traceback__ = None
             if app_ctx is not None:
                 app_ctx.pop(exc)
+
+        if current is not self:
+            raise AssertionError(f"Popped wrong request context. ({current!r} instead of {self!r})")
+
+    async def pop_async(self, exc: BaseException | None) -> None:
+        """:meth:`pop` on the event loop."""
+        last = len(self._cv_tokens) == 1
+        try:
+            if last:
+                await self.app.do_teardown_request_async(exc)
+                self.request.close()
+        finally:
+            current = _cv_request.get()
+            token, app_ctx = self._cv_tokens.pop()
+            _cv_request.reset(token)
+            if last:
+                request = self.request
+                request.environ["werkzeug.request"] = None
+                error = request.routing_exception
+                if error is not None and error is not exc:
+                    error.__traceback__ = None
+            if app_ctx is not None:
+                await app_ctx.pop_async(exc)
 
         if current is not self:
             raise AssertionError(f"Popped wrong request context. ({current!r} instead of {self!r})")

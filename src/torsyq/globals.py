@@ -120,9 +120,9 @@ for _class in _CurrentApp, _G, _CurrentRequest, _CurrentSession:
     _class.__name__ = "LocalProxy"
 
 app_ctx: AppContext = LocalProxy(_cv_app, unbound_message=_no_app_msg)  # type: ignore[assignment]
-current_app: Flask = _CurrentApp(_cv_app, "app", unbound_message=_no_app_msg)  # type: ignore[assignment]
-g: _AppCtxGlobals = _G(_cv_app, "g", unbound_message=_no_app_msg)  # type: ignore[assignment]
+current_app: Flask = _CurrentApp(_cv_app, "app", unbound_message=_no_app_msg)  # type: ignore[assignment,arg-type]
+g: _AppCtxGlobals = _G(_cv_app, "g", unbound_message=_no_app_msg)  # type: ignore[assignment,arg-type]
 
 request_ctx: RequestContext = LocalProxy(_cv_request, unbound_message=_no_req_msg)  # type: ignore[assignment]
-request: Request = _CurrentRequest(_cv_request, "request", unbound_message=_no_req_msg)  # type: ignore[assignment]
-session: SessionMixin = _CurrentSession(_cv_request, "session", unbound_message=_no_req_msg)  # type: ignore[assignment]
+request: Request = _CurrentRequest(_cv_request, "request", unbound_message=_no_req_msg)  # type: ignore[assignment,arg-type]
+session: SessionMixin = _CurrentSession(_cv_request, "session", unbound_message=_no_req_msg)  # type: ignore[assignment,arg-type]

@@ -73,10 +73,6 @@ class imported:
             jinja_environment = imported("torsyq.templating", "Environment")
     """
 
-    def __new__(cls, module: str, name: str) -> t.Any:
-        # Typed as any object, since to its readers it is that object.
-        return super().__new__(cls)
-
     def __init__(self, module: str, name: str) -> None:
         self.module = module
         self.name = name

@@ -22,18 +22,18 @@ from __future__ import annotations
 import collections.abc as cabc
 import sys
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from inspect import CO_COROUTINE
 from inspect import iscoroutinefunction
 from itertools import chain
 from types import TracebackType
 
-from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequestKeyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import InternalServerError
 from werkzeug.routing import RequestRedirect
 from werkzeug.routing import RoutingException
-from werkzeug.wrappers import Response as BaseResponse
 
 from .ctx import _sentinel
 from .ctx import RequestContext
@@ -41,11 +41,12 @@ from .globals import _cv_app
 from .globals import _cv_request
 from .globals import request
 from .helpers import _CollectErrors
+from .lazy import lazy
 from .lazy import stock
 from .logging import printable
 from .loop import run_coroutine
-from .pages import error_response
-from .sansio.app import App
+from .loop import run_in_thread
+from .responses import Responses
 from .sessions import SessionInterface
 from .signals import appcontext_tearing_down
 from .signals import got_request_exception
@@ -64,7 +65,7 @@ if t.TYPE_CHECKING:
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
-class Walk(App):
+class Walk(Responses):
     """The part of :class:`.Flask` that answers requests."""
 
     request_class: type[Request]
@@ -78,6 +79,7 @@ class Walk(App):
 
         def request_context(self, environ: WSGIEnvironment) -> RequestContext: ...
 
+    @stock
     def wsgi_app(
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> cabc.Iterable[bytes]:
@@ -112,6 +114,7 @@ class Walk(App):
                 # The traceback holds this frame: without this, frame and error hold each other.
                 error = None
 
+    @stock
     def full_dispatch_request(self) -> Response:
         """Run the hooks, the view and the error handlers; the response that came of it."""
         self._got_first_request = True
@@ -125,6 +128,20 @@ class Walk(App):
             rv = self.handle_user_exception(error)
         return self.finalize_request(rv)
 
+    async def full_dispatch_request_async(self) -> Response:
+        """:meth:`full_dispatch_request` on the event loop."""
+        self._got_first_request = True
+        try:
+            if request_started.receivers:
+                await request_started.send_async(self, _sync_wrapper=self._sync_wrapper)
+            rv = await self.preprocess_request_async()
+            if rv is None:
+                rv = await self.dispatch_request_async()
+        except Exception as error:
+            rv = await self.handle_user_exception_async(error)
+        return await self.finalize_request_async(rv)
+
+    @stock
     def preprocess_request(self) -> ft.ResponseReturnValue | None:
         """Call the URL value preprocessors and the ``before_request`` functions.
 
@@ -144,6 +161,23 @@ class Walk(App):
                     return rv  # type: ignore[no-any-return]
         return None
 
+    async def preprocess_request_async(self) -> ft.ResponseReturnValue | None:
+        """:meth:`preprocess_request` on the event loop."""
+        if not self.before_request_funcs and not self.url_value_preprocessors:
+            return None
+        request = _cv_request.get().request
+        names = (None, *reversed(request.blueprints))
+        for name in names:
+            for preprocess in self.url_value_preprocessors.get(name, ()):
+                await self._call(preprocess, request.endpoint, request.view_args)
+        for name in names:
+            for func in self.before_request_funcs.get(name, ()):
+                rv = await self._call(func)
+                if rv is not None:
+                    return rv  # type: ignore[no-any-return]
+        return None
+
+    @stock
     def dispatch_request(self) -> ft.ResponseReturnValue:
         """Call the view that the request's URL belongs to.
 
@@ -163,6 +197,18 @@ class Walk(App):
                 self._sync_views[endpoint] = view
             view = sync_view
         return view(**request.view_args)  # type: ignore[arg-type,no-any-return]
+
+    async def dispatch_request_async(self) -> ft.ResponseReturnValue:
+        """:meth:`dispatch_request` on the event loop."""
+        request = _cv_request.get().request
+        if request.routing_exception is not None:
+            self.raise_routing_exception(request)
+        rule: t.Any = request.url_rule
+        if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
+            return self.make_default_options_response()
+        endpoint = rule.endpoint
+        view = self.view_functions[endpoint]
+        return await self._call(view, **request.view_args)  # type: ignore[arg-type,no-any-return]
 
     def raise_routing_exception(self, request: Request) -> t.NoReturn:
         """Raise what matching the URL ended in.
@@ -188,6 +234,7 @@ class Walk(App):
         response.allow.update(methods)
         return response
 
+    @stock
     def finalize_request(
         self, rv: ft.ResponseReturnValue | HTTPException, from_error_handler: bool = False
     ) -> Response:
@@ -206,58 +253,24 @@ class Walk(App):
             self.logger.exception("Request finalizing failed with an error while handling an error")
         return response
 
-    def make_response(self, rv: ft.ResponseReturnValue) -> Response:
-        """Make a response of what a view may return.
-
-        A string or bytes is the body; a dictionary or list is sent as JSON; an iterator streams;
-        a response, an HTTP error or a WSGI application is taken as it is; a tuple adds a status,
-        headers or both.
-
-        :raises TypeError: it is None, or nothing of these.
-        """
-        if type(rv) is str:
-            return self.response_class(rv)
-
-        status: t.Any = None
-        headers: t.Any = None
-        if isinstance(rv, tuple):
-            rv, status, headers = _unpack(rv)
-
-        if rv is None:
-            raise TypeError(
-                f"The view function for {request.endpoint!r} did not return a valid response."
-                " The function either returned None or ended without a return statement."
-            )
-        if isinstance(rv, self.response_class):
-            response = rv
-        elif isinstance(rv, (str, bytes, bytearray)):
-            # The constructor takes these two, so they are not applied again.
-            return self.response_class(rv, status=status, headers=headers)  # type: ignore[arg-type]
-        elif isinstance(rv, (dict, list)):
-            response = self.json.response(rv)
-        elif isinstance(rv, HTTPException):
-            response = error_response(rv, request.environ, self.response_class)
-        elif isinstance(rv, cabc.Iterator):
-            return self.response_class(rv, status=status, headers=headers)
-        elif isinstance(rv, BaseResponse) or callable(rv):
-            try:
-                response = self.response_class.force_type(rv, request.environ)  # type: ignore[arg-type]
-            except TypeError as error:
-                raise TypeError(f"{error}\n{_not_a_response(rv)}").with_traceback(
-                    sys.exc_info()[2]
-                ) from None
-        else:
-            raise TypeError(_not_a_response(rv))
-
-        if status is not None:
-            if isinstance(status, (str, bytes, bytearray)):
-                response.status = status  # type: ignore[assignment]
-            else:
-                response.status_code = status
-        if headers:
-            response.headers.update(headers)
+    async def finalize_request_async(
+        self, rv: ft.ResponseReturnValue | HTTPException, from_error_handler: bool = False
+    ) -> Response:
+        """:meth:`finalize_request` on the event loop."""
+        response = self.make_response(rv)
+        try:
+            response = await self.process_response_async(response)
+            if request_finished.receivers:
+                await request_finished.send_async(
+                    self, _sync_wrapper=self._sync_wrapper, response=response
+                )
+        except Exception:
+            if not from_error_handler:
+                raise
+            self.logger.exception("Request finalizing failed with an error while handling an error")
         return response
 
+    @stock
     def process_response(self, response: Response) -> Response:
         """Call the ``after_this_request`` and ``after_request`` functions and save the session.
 
@@ -278,11 +291,32 @@ class Walk(App):
                 return response
         session = ctx._session
         if not self.session_interface.is_null_session(session):
-            self.session_interface.save_session(self, session, response)
+            self.session_interface.save_session(self, session, response)  # type: ignore[arg-type]
+        return response
+
+    async def process_response_async(self, response: Response) -> Response:
+        """:meth:`process_response` on the event loop."""
+        ctx = _cv_request.get()
+        for func in ctx._after_request_functions:
+            response = await self._call(func, response)
+        if self.after_request_funcs:
+            for name in chain(ctx.request.blueprints, (None,)):
+                for func in reversed(self.after_request_funcs.get(name, ())):
+                    response = await self._call(func, response)
+
+        if "_session" not in ctx.__dict__:
+            # Not touched: only one that the client sent may have to be sent again, to live on.
+            cookies = ctx.request.environ.get("HTTP_COOKIE")
+            if cookies is None or self.config["SESSION_COOKIE_NAME"] not in cookies:
+                return response
+        session = ctx._session
+        if not self.session_interface.is_null_session(session):
+            await self._call(self.session_interface.save_session, self, session, response)
         return response
 
     # Errors.
 
+    @stock
     def handle_http_exception(self, e: HTTPException) -> HTTPException | ft.ResponseReturnValue:
         """Answer an HTTP error: by its handler, or by itself where there is none."""
         # Neither an error that carries its own response nor a redirect of the router is handled.
@@ -293,6 +327,19 @@ class Walk(App):
             return e
         return self.ensure_sync(handler)(e)  # type: ignore[no-any-return]
 
+    async def handle_http_exception_async(
+        self, e: HTTPException
+    ) -> HTTPException | ft.ResponseReturnValue:
+        """:meth:`handle_http_exception` on the event loop."""
+        # Neither an error that carries its own response nor a redirect of the router is handled.
+        if e.code is None or isinstance(e, RoutingException):
+            return e
+        handler = self._find_error_handler(e, request.blueprints)
+        if handler is None:
+            return e
+        return await self._call(handler, e)  # type: ignore[no-any-return]
+
+    @stock
     def handle_user_exception(self, e: Exception) -> HTTPException | ft.ResponseReturnValue:
         """Answer an error by the handler registered for it.
 
@@ -310,6 +357,23 @@ class Walk(App):
             raise
         return self.ensure_sync(handler)(e)  # type: ignore[no-any-return]
 
+    async def handle_user_exception_async(
+        self, e: Exception
+    ) -> HTTPException | ft.ResponseReturnValue:
+        """:meth:`handle_user_exception` on the event loop."""
+        if isinstance(e, HTTPException):
+            if isinstance(e, BadRequestKeyError) and (
+                self.debug or self.config["TRAP_BAD_REQUEST_ERRORS"]
+            ):
+                e.show_exception = True
+            if not self.trap_http_exception(e):
+                return await self.handle_http_exception_async(e)
+        handler = self._find_error_handler(e, request.blueprints)
+        if handler is None:
+            raise
+        return await self._call(handler, e)  # type: ignore[no-any-return]
+
+    @stock
     def handle_exception(self, e: Exception) -> Response:
         """Answer an error that nobody handled: log it and send a 500.
 
@@ -335,6 +399,26 @@ class Walk(App):
             server_error = self.ensure_sync(handler)(server_error)
         return self.finalize_request(server_error, from_error_handler=True)
 
+    async def handle_exception_async(self, e: Exception) -> Response:
+        """:meth:`handle_exception` on the event loop."""
+        exc_info = sys.exc_info()
+        await got_request_exception.send_async(self, _sync_wrapper=self._sync_wrapper, exception=e)
+        propagate = self.config["PROPAGATE_EXCEPTIONS"]
+        if propagate is None:
+            propagate = self.testing or self.debug
+        if propagate:
+            # Raised bare where possible, so that the traceback does not grow by this frame.
+            if exc_info[1] is e:
+                raise
+            raise e
+
+        self.log_exception(exc_info)
+        server_error: t.Any = InternalServerError(original_exception=e)
+        handler = self._find_error_handler(server_error, request.blueprints)
+        if handler is not None:
+            server_error = await self._call(handler, server_error)
+        return await self.finalize_request_async(server_error, from_error_handler=True)
+
     def log_exception(self, exc_info: _ExcInfo) -> None:
         """Log an error that nobody handled, with the request's path and method."""
         self.logger.error(
@@ -344,6 +428,7 @@ class Walk(App):
 
     # The ends of contexts.
 
+    @stock
     def do_teardown_request(
         self,
         exc: BaseException | None = _sentinel,  # type: ignore[assignment]
@@ -365,6 +450,25 @@ class Walk(App):
             request_tearing_down.send(self, _async_wrapper=self.ensure_sync, exc=exc)
         errors.raise_any("Errors during request teardown")
 
+    async def do_teardown_request_async(
+        self,
+        exc: BaseException | None = _sentinel,  # type: ignore[assignment]
+    ) -> None:
+        """:meth:`do_teardown_request` on the event loop."""
+        if not self.teardown_request_funcs and not request_tearing_down.receivers:
+            return
+        if exc is _sentinel:
+            exc = sys.exc_info()[1]
+        errors = _CollectErrors()
+        for name in chain(request.blueprints, (None,)):
+            for func in reversed(self.teardown_request_funcs.get(name, ())):
+                with errors:
+                    await self._call(func, exc)
+        with errors:
+            await request_tearing_down.send_async(self, _sync_wrapper=self._sync_wrapper, exc=exc)
+        errors.raise_any("Errors during request teardown")
+
+    @stock
     def do_teardown_appcontext(
         self,
         exc: BaseException | None = _sentinel,  # type: ignore[assignment]
@@ -383,6 +487,25 @@ class Walk(App):
                 self.ensure_sync(func)(exc)
         with errors:
             appcontext_tearing_down.send(self, _async_wrapper=self.ensure_sync, exc=exc)
+        errors.raise_any("Errors during app context teardown")
+
+    async def do_teardown_appcontext_async(
+        self,
+        exc: BaseException | None = _sentinel,  # type: ignore[assignment]
+    ) -> None:
+        """:meth:`do_teardown_appcontext` on the event loop."""
+        if not self.teardown_appcontext_funcs and not appcontext_tearing_down.receivers:
+            return
+        if exc is _sentinel:
+            exc = sys.exc_info()[1]
+        errors = _CollectErrors()
+        for func in reversed(self.teardown_appcontext_funcs):
+            with errors:
+                await self._call(func, exc)
+        with errors:
+            await appcontext_tearing_down.send_async(
+                self, _sync_wrapper=self._sync_wrapper, exc=exc
+            )
         errors.raise_any("Errors during app context teardown")
 
     # Sync and async.
@@ -415,26 +538,22 @@ class Walk(App):
         """
         return run_coroutine(func)
 
+    @lazy
+    def thread_pool(self) -> ThreadPoolExecutor:
+        """The worker threads in which sync code runs under ASGI; ``ASGI_THREADS`` of them."""
+        return ThreadPoolExecutor(self.config["ASGI_THREADS"], f"{self.name}-worker")
 
-def _unpack(rv: tuple[t.Any, ...]) -> tuple[t.Any, t.Any, t.Any]:
-    """The body, status and headers of the tuple that a view returned."""
-    if len(rv) == 3:
-        return rv
-    if len(rv) == 2:
-        body, second = rv
-        if isinstance(second, (Headers, dict, tuple, list)):
-            return body, None, second
-        return body, second, None
-    raise TypeError(
-        "The view function did not return a valid response tuple."
-        " The tuple must have the form (body, status, headers),"
-        " (body, status), or (body, headers)."
-    )
+    async def _call(self, func: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any) -> t.Any:
+        """Await *func* if it is ``async def``; run it in a worker thread if it is not.
 
+        Torsyq's own steps do not wait for anything and run in place.
+        """
+        if iscoroutinefunction(func):
+            return await func(*args, **kwargs)
+        if getattr(func, "_stock", None) is True:
+            return func(*args, **kwargs)
+        return await run_in_thread(self.thread_pool, func, *args, **kwargs)
 
-def _not_a_response(rv: object) -> str:
-    return (
-        "The view function did not return a valid response. The return type must be a string,"
-        " dict, list, tuple with headers or status, Response instance, or WSGI callable, but it"
-        f" was a {type(rv).__name__}."
-    )
+    def _sync_wrapper(self, func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+        # What Blinker wraps the sync receivers of a signal with, when it awaits the others.
+        return partial(self._call, func)

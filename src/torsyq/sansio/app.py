@@ -70,7 +70,9 @@ class App(Scaffold):
     #: Makes :attr:`aborter`, which ``abort`` calls.
     aborter_class = Aborter
     #: Makes :attr:`jinja_env`.
-    jinja_environment: type[Environment] = imported("torsyq.templating", "Environment")
+    jinja_environment: type[Environment] = t.cast(
+        "type[Environment]", imported("torsyq.templating", "Environment")
+    )
     #: Makes ``g``.
     app_ctx_globals_class = _AppCtxGlobals
     #: Makes :attr:`config`.
@@ -168,7 +170,7 @@ class App(Scaffold):
         """The import name, or the file's name where the app is the main program."""
         if self.import_name != "__main__":
             return self.import_name
-        path = getattr(sys.modules["__main__"], "__file__", None)
+        path: str | None = getattr(sys.modules["__main__"], "__file__", None)
         if path is None:
             return "__main__"
         return os.path.splitext(os.path.basename(path))[0]
@@ -395,7 +397,7 @@ class App(Scaffold):
         trap_bad_request = self.config["TRAP_BAD_REQUEST_ERRORS"]
         if trap_bad_request is None:
             return isinstance(e, BadRequestKeyError) and self.debug
-        return trap_bad_request and isinstance(e, BadRequest)  # type: ignore[no-any-return]
+        return trap_bad_request and isinstance(e, BadRequest)
 
     def should_ignore_error(self, error: BaseException | None) -> bool:
         """Whether the teardown functions are not to be told of *error*; for subclasses."""

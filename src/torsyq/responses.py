@@ -1,0 +1,105 @@
+"""What a view may return becomes a response."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import sys
+import typing as t
+
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
+
+from .globals import request
+from .loop import EitherIterator
+from .pages import error_response
+from .sansio.app import App
+from .wrappers import Response
+
+if t.TYPE_CHECKING:
+    from . import typing as ft
+
+
+class Responses(App):
+    """The part of :class:`.Flask` that makes responses."""
+
+    response_class: type[Response]
+
+    def make_response(self, rv: ft.ResponseReturnValue) -> Response:
+        """Make a response of what a view may return.
+
+        A string or bytes is the body; a dictionary or list is sent as JSON; an iterator streams;
+        a response, an HTTP error or a WSGI application is taken as it is; a tuple adds a status,
+        headers or both.
+
+        :raises TypeError: it is None, or nothing of these.
+        """
+        if type(rv) is str:
+            return self.response_class(rv)
+
+        status: t.Any = None
+        headers: t.Any = None
+        if isinstance(rv, tuple):
+            rv, status, headers = _unpack(rv)
+
+        if rv is None:
+            raise TypeError(
+                f"The view function for {request.endpoint!r} did not return a valid response."
+                " The function either returned None or ended without a return statement."
+            )
+        response: t.Any
+        if isinstance(rv, self.response_class):
+            response = rv
+        elif isinstance(rv, (str, bytes, bytearray)):
+            # The constructor takes these two, so they are not applied again.
+            return self.response_class(rv, status=status, headers=headers)
+        elif isinstance(rv, (dict, list)):
+            response = self.json.response(rv)
+        elif isinstance(rv, HTTPException):
+            response = error_response(rv, request.environ, self.response_class)
+        elif isinstance(rv, cabc.Iterator):
+            return self.response_class(rv, status=status, headers=headers)
+        elif isinstance(rv, cabc.AsyncIterable):
+            return self.response_class(EitherIterator(rv), status=status, headers=headers)
+        elif isinstance(rv, BaseResponse) or callable(rv):
+            try:
+                response = self.response_class.force_type(rv, request.environ)  # type: ignore[arg-type]
+            except TypeError as error:
+                raise TypeError(f"{error}\n{_not_a_response(rv)}").with_traceback(
+                    sys.exc_info()[2]
+                ) from None
+        else:
+            raise TypeError(_not_a_response(rv))
+
+        if status is not None:
+            if isinstance(status, (str, bytes, bytearray)):
+                response.status = status
+            else:
+                response.status_code = status
+        if headers:
+            response.headers.update(headers)
+        return response  # type: ignore[no-any-return]
+
+
+def _unpack(rv: tuple[t.Any, ...]) -> tuple[t.Any, t.Any, t.Any]:
+    """The body, status and headers of the tuple that a view returned."""
+    if len(rv) == 3:
+        return rv
+    if len(rv) == 2:
+        body, second = rv
+        if isinstance(second, (Headers, dict, tuple, list)):
+            return body, None, second
+        return body, second, None
+    raise TypeError(
+        "The view function did not return a valid response tuple."
+        " The tuple must have the form (body, status, headers),"
+        " (body, status), or (body, headers)."
+    )
+
+
+def _not_a_response(rv: object) -> str:
+    return (
+        "The view function did not return a valid response. The return type must be a string,"
+        " dict, list, tuple with headers or status, Response instance, or WSGI callable, but it"
+        f" was a {type(rv).__name__}."
+    )
