@@ -1,0 +1,142 @@
+"""Real server processes for tests: started, waited for within a bound, never left behind."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import typing as t
+from contextlib import contextmanager
+from pathlib import Path
+
+import torsyq.doors
+
+PATIENCE = 30.0
+"""Seconds after which what has not happened will not."""
+
+
+class Answer(t.NamedTuple):
+    """What a server answered."""
+
+    status: int
+    text: str
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(what: str, check: t.Callable[[], t.Any]) -> t.Any:
+    """Call ``check`` until it returns something true, and return that."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if found := check():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{what}: not within {PATIENCE} seconds")
+
+
+class Process:
+    """A program under test, in a process group of its own, with its output in a file."""
+
+    def __init__(self, args: list[str], cwd: Path, env: dict[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("wb") as out:
+            self.popen = subprocess.Popen(
+                args, cwd=cwd, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text("utf-8", "replace")
+
+    def get(self, port: int, path: str = "/") -> Answer | None:
+        """Ask once; ``None`` while nobody listens, or when the process has ended."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return Answer(response.status, response.read().decode())
+        except (ConnectionError, http.client.HTTPException):
+            if self.popen.poll() is not None:
+                raise AssertionError(f"the server has ended:\n{self.output}") from None
+            return None
+        finally:
+            connection.close()
+
+    def wait_for(
+        self, port: int, path: str = "/", good: t.Callable[[Answer], object] = lambda _: True
+    ) -> Answer:
+        """Ask until a good answer comes."""
+
+        def ask() -> Answer | None:
+            answer = self.get(port, path)
+            return answer if answer is not None and good(answer) else None
+
+        try:
+            found: Answer = until(f"an answer to {path}", ask)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.output}") from None
+        return found
+
+    def wait_for_output(self, text: str) -> str:
+        def look() -> str | None:
+            return self.output if text in self.output else None
+
+        found: str = until(f"{text!r} in the output", look)
+        return found
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        self.popen.send_signal(number)
+        return self.popen.wait(PATIENCE)
+
+
+def environment(doors: bool = True, **extra: str) -> dict[str, str]:
+    """The variables of a test's process: no FLASK_* but those given; with doors, flask is Torsyq."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("FLASK_")}
+    env.pop("WERKZEUG_RUN_MAIN", None)
+    env["PYTHONUNBUFFERED"] = "1"
+    if doors:
+        env["PYTHONPATH"] = torsyq.doors.path()
+    return {**env, **extra}
+
+
+@contextmanager
+def process(folder: Path, *args: str, doors: bool = True, **env: str) -> t.Iterator[Process]:
+    """Run ``python ...`` in a folder; whatever happens, nothing of it is left running."""
+    started = Process(
+        [sys.executable, *args],
+        folder,
+        environment(doors, **env),
+        folder / f"output-{free_port()}.log",
+    )
+    try:
+        yield started
+    finally:
+        try:
+            os.killpg(started.popen.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        started.popen.wait()
+
+
+def run(
+    folder: Path, *args: str, doors: bool = True, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python ...`` in a folder to its end."""
+    return subprocess.run(
+        [sys.executable, *args],
+        cwd=folder,
+        env=environment(doors, **env),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )

@@ -1,0 +1,365 @@
+"""The name flask: every module and name of it is Torsyq's own object."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import types
+import typing as t
+import venv
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+import torsyq
+import torsyq.doors
+from torsyq.cli import FLASK_VERSION
+
+from .servers import environment
+from .servers import PATIENCE
+from .servers import run
+
+ROOT = Path(__file__).parent.parent
+
+MODULES = [
+    "flask",
+    "flask.app",
+    "flask.blueprints",
+    "flask.cli",
+    "flask.config",
+    "flask.ctx",
+    "flask.debughelpers",
+    "flask.globals",
+    "flask.helpers",
+    "flask.json",
+    "flask.json.provider",
+    "flask.json.tag",
+    "flask.logging",
+    "flask.sansio",
+    "flask.sansio.app",
+    "flask.sansio.blueprints",
+    "flask.sansio.scaffold",
+    "flask.sessions",
+    "flask.signals",
+    "flask.templating",
+    "flask.testing",
+    "flask.typing",
+    "flask.views",
+    "flask.wrappers",
+]
+
+
+def flask_names() -> list[str]:
+    return [name for name in sys.modules if name == "flask" or name.startswith("flask.")]
+
+
+@pytest.fixture
+def unopened(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[None]:
+    """A process in which nothing has imported flask; what the test imports is forgotten."""
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p != torsyq.doors.path()])
+    monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])
+    before = {name: sys.modules.pop(name) for name in flask_names()}
+    yield
+    for name in flask_names():
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+@pytest.fixture
+def opened(unopened: None) -> None:
+    torsyq.doors.open()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_module_of_flask_is_the_module_of_torsyq(opened: None, name: str) -> None:
+    ours = importlib.import_module(name.replace("flask", "torsyq", 1))
+    assert importlib.import_module(name) is ours
+    assert ours.__spec__ is not None
+    assert ours.__spec__.name == ours.__name__
+
+
+def test_there_is_a_door_for_each_module_and_for_nothing_else() -> None:
+    folder = Path(torsyq.doors.path())
+    files = {path.relative_to(folder).with_suffix("") for path in folder.rglob("*.py")}
+    names = {".".join(path.parts).removesuffix(".__init__") for path in files}
+    assert names == {*MODULES, "flask.__main__"}
+
+
+def test_real_flask_has_no_module_without_a_door() -> None:
+    """Against the list that the installed Flask gives, if it is there."""
+    try:
+        files = importlib.metadata.distribution("flask").files or []
+    except importlib.metadata.PackageNotFoundError:  # pragma: no cover
+        pytest.skip("Flask is not installed beside Torsyq")
+    paths = [Path(str(file)) for file in files if str(file).endswith(".py")]
+    names = {".".join(p.with_suffix("").parts).removesuffix(".__init__") for p in paths}
+    assert names - {*MODULES, "flask.__main__"} == set()
+
+
+def test_importing_a_submodule_first_gives_the_same_objects(opened: None) -> None:
+    tag = importlib.import_module("flask.json.tag")
+    assert tag is importlib.import_module("torsyq.json.tag")
+    assert importlib.import_module("flask").json.tag is tag
+
+
+def test_names_are_the_same_objects(opened: None) -> None:
+    flask = importlib.import_module("flask")
+    assert flask is torsyq
+    assert flask.Flask is torsyq.Flask
+    assert flask.request is torsyq.request
+
+
+def test_loaded_submodules_are_in_sys_modules_at_once(opened: None) -> None:
+    """As after importing Flask, for code that looks there."""
+    importlib.import_module("flask")
+    assert sys.modules["flask.globals"] is sys.modules["torsyq.globals"]
+
+
+def test_what_torsyq_adds_is_reached_under_the_flask_name_too(opened: None) -> None:
+    """And is no second copy of the module."""
+    assert importlib.import_module("flask.doors") is torsyq.doors
+    assert importlib.import_module("flask.cli._discovery") is sys.modules["torsyq.cli._discovery"]
+
+
+def test_what_neither_has_is_missing_under_its_flask_name(opened: None) -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'flask\.ext'"):
+        importlib.import_module("flask.ext")
+
+
+def test_other_imports_are_left_alone(opened: None) -> None:
+    """The doors stay out of the way of what is not flask, or of another flask put in place."""
+    importlib.import_module("flask")
+    keeper = sys.meta_path[0]
+    assert keeper.find_spec("wave", None) is None
+    with mock.patch.dict(sys.modules, flask=types.ModuleType("flask")):
+        assert keeper.find_spec("flask.app", None) is None
+
+
+def test_pickles_made_under_either_name_load(opened: None) -> None:
+    config = pickle.loads(b"cflask.config\nConfig\n.")
+    assert config is torsyq.Config
+    again = pickle.loads(pickle.dumps(importlib.import_module("flask.config").Config("here")))
+    assert type(again) is torsyq.Config
+
+
+def test_patching_under_the_flask_name_patches_torsyq(opened: None) -> None:
+    with mock.patch("flask.helpers.get_debug_flag", return_value=True):
+        assert torsyq.helpers.get_debug_flag()
+    assert not torsyq.helpers.get_debug_flag()
+
+
+def test_opening_twice_changes_nothing(unopened: None) -> None:
+    sys.path.append(torsyq.doors.path())
+    torsyq.doors.open()
+    first = sys.path[:]
+    torsyq.doors.open()
+    assert sys.path == first
+    assert first[0] == torsyq.doors.path()
+    assert first.count(torsyq.doors.path()) == 1
+
+
+def test_opening_after_flask_was_imported_through_the_doors_is_fine(opened: None) -> None:
+    importlib.import_module("flask")
+    torsyq.doors.open()
+    assert sys.modules["flask"] is torsyq
+
+
+def test_the_doors_keeper_is_there_once(opened: None) -> None:
+    importlib.import_module("flask")
+    finders = sys.meta_path[:]
+    del sys.modules["flask"]
+    importlib.import_module("flask")
+    assert sys.meta_path == finders
+
+
+@pytest.mark.parametrize("file", ["/site-packages/flask/__init__.py", None])
+def test_opening_too_late_says_which_flask_is_there_and_what_to_do(
+    unopened: None, file: str | None
+) -> None:
+    other = types.ModuleType("flask")
+    if file is not None:
+        other.__file__ = file
+    sys.modules["flask"] = other
+    with pytest.raises(RuntimeError, match="already imported") as caught:
+        torsyq.doors.open()
+    assert (file or repr(other)) in str(caught.value)
+    assert "before the first import of flask" in str(caught.value)
+    assert torsyq.doors.path() not in sys.path
+
+
+def test_importing_flask_stays_light(tmp_path: Path) -> None:
+    """Neither Click nor Jinja nor the debugger come with it."""
+    code = "import sys, flask; print(*(sys.modules.keys() & {'click', 'jinja2', 'werkzeug.debug'}))"
+    result = run(tmp_path, "-c", code)
+    assert (result.stdout, result.stderr) == ("\n", "")
+
+
+def test_the_metadata_of_flask_lies_behind_the_doors() -> None:
+    [found] = importlib.metadata.distributions(name="flask", path=[torsyq.doors.path()])
+    assert (found.metadata["Name"], found.version) == ("Flask", FLASK_VERSION)
+    assert [(e.group, e.name, e.value) for e in found.entry_points] == [
+        ("console_scripts", "flask", "flask.cli:main")
+    ]
+    assert found.files is not None
+    assert all(Path(str(file.locate())).is_file() for file in found.files)
+
+
+@pytest.mark.parametrize("args", [("-m", "flask"), ("-m", "flask.cli"), ("-m", "torsyq")])
+def test_the_command_line_runs_as_a_module(tmp_path: Path, args: tuple[str, ...]) -> None:
+    result = run(tmp_path, *args, "--version", doors=args[1] != "torsyq")
+    assert result.returncode == 0, result.stderr
+    assert f"Flask {FLASK_VERSION}\n" in result.stdout
+    assert "Torsyq" in result.stdout
+
+
+def test_torsyq_opens_the_doors_for_the_app(tmp_path: Path) -> None:
+    """Also where Flask is installed: the app's own imports find Torsyq."""
+    tmp_path.joinpath("hello.py").write_text(
+        "import flask, torsyq\nassert flask is torsyq\napp = flask.Flask('hello')\n"
+    )
+    result = run(tmp_path, "-m", "torsyq", "--app", "hello", "routes", doors=False)
+    assert "/static/<path:filename>" in result.stdout, result.stderr
+
+
+# -- a wheel that is really built and installed ------------------------------------------------
+
+RUNTIME = ("werkzeug", "jinja2", "markupsafe", "itsdangerous", "click", "blinker")
+
+HELLO = """
+from flask import Flask
+import flask
+
+app = Flask(__name__)
+
+@app.route("/")
+def index():
+    return flask.__name__
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "src", source / "src", ignore=ignore)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", "."],
+        cwd=source,
+        check=True,
+        capture_output=True,
+    )
+    [built] = (source / "dist").glob("*.whl")
+    return built
+
+
+class Installed(t.NamedTuple):
+    """An environment with the wheel in it, and a folder with an app."""
+
+    bin: Path
+    folder: Path
+
+    def run(self, program: str, *args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.bin / program, *args],
+            cwd=self.folder,
+            env=environment(doors=False),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+
+def installed(folder: Path, wheel: Path, *packages: str) -> Installed:
+    """Install the wheel into a new environment that sees, of what is here, these packages only."""
+    home = folder / "env"
+    venv.create(home, symlinks=True)
+    [site] = home.glob("lib/python*/site-packages")
+    for package in packages:
+        files = importlib.metadata.distribution(package).files or []
+        for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
+            origin = Path(str(importlib.metadata.distribution(package).locate_file(top)))
+            site.joinpath(top).symlink_to(origin)
+    pip = [sys.executable, "-m", "pip", f"--python={home}", "--disable-pip-version-check"]
+    subprocess.run(
+        [*pip, "install", "--quiet", "--no-deps", "--no-index", wheel],
+        check=True,
+        capture_output=True,
+    )
+    folder.joinpath("hello.py").write_text(HELLO)
+    return Installed(home / "bin", folder)
+
+
+@pytest.fixture(scope="module")
+def alone(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Torsyq with nothing but what it needs."""
+    return installed(tmp_path_factory.mktemp("alone"), wheel, *RUNTIME)
+
+
+@pytest.fixture(scope="module")
+def beside(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Torsyq with the real Flask beside it."""
+    return installed(tmp_path_factory.mktemp("beside"), wheel, *RUNTIME, "flask")
+
+
+CALL = "import hello; print(hello.app.test_client().get('/').text)"
+
+
+def test_without_flask_importing_flask_gives_torsyq(alone: Installed) -> None:
+    result = alone.run("python", "-c", CALL)
+    assert (result.stdout, result.stderr) == ("torsyq\n", "")
+
+
+@pytest.mark.parametrize("program", [["flask"], ["python", "-m", "flask"], ["torsyq"]])
+def test_without_flask_its_command_line_works(alone: Installed, program: list[str]) -> None:
+    result = alone.run(*program, "--app", "hello", "routes")
+    assert result.stdout.splitlines()[2].split() == ["index", "GET", "/"], result.stderr
+    assert "Torsyq" in alone.run(*program, "--version").stdout
+
+
+def test_without_flask_its_version_is_known(alone: Installed) -> None:
+    code = "import importlib.metadata as m, flask; print(m.version('flask'), flask.__version__)"
+    result = alone.run("python", "-W", "ignore", "-c", code)
+    assert result.stdout == f"{FLASK_VERSION} {FLASK_VERSION}\n", result.stderr
+
+
+def test_beside_flask_the_name_is_flasks(beside: Installed) -> None:
+    assert beside.run("python", "-c", CALL).stdout == "flask\n"
+    version = beside.run("flask", "--version").stdout
+    assert re.search("^Flask ", version, re.MULTILINE)
+    assert "Torsyq" not in version
+
+
+def test_beside_flask_opening_the_doors_gives_torsyq(beside: Installed) -> None:
+    code = f"import torsyq.doors; torsyq.doors.open(); {CALL}"
+    assert beside.run("python", "-c", code).stdout == "torsyq\n"
+    result = beside.run("torsyq", "--app", "hello", "routes")
+    assert result.stdout.splitlines()[2].split() == ["index", "GET", "/"], result.stderr
+
+
+def test_beside_flask_the_folder_switches_any_program(beside: Installed) -> None:
+    """``PYTHONPATH=$(torsyq doors) ...``"""
+    folder = beside.run("torsyq", "doors").stdout.strip()
+    result = subprocess.run(
+        [beside.bin / "flask", "--version"],
+        env=environment(doors=False, PYTHONPATH=folder),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert "Torsyq" in result.stdout
+    assert os.path.isdir(folder)
+
+
+def test_the_wheel_puts_one_line_on_the_path_and_it_is_a_plain_folder(alone: Installed) -> None:
+    """A line of code in a .pth file would run in every Python process."""
+    [line] = [path.read_text() for path in alone.bin.parent.glob("lib/*/site-packages/*.pth")]
+    assert line == "torsyq/_doors\n"
