@@ -26,9 +26,20 @@ NOT_OFFERED = {"annotations", "t"}
 SPECIAL = {"__init__", "__call__", "__enter__", "__exit__", "__contains__", "__iter__"}
 
 
-def describe(package: str) -> Facts:
-    """All there is to know about a package that looks like Flask."""
-    modules = {name: describe_module(package, name) for name in module_names(package)}
+def describe(package: str, like: Facts | None = None) -> Facts:
+    """All there is to know about a package that looks like Flask.
+
+    :param like: another package's inventory: only what is in it is described.
+    """
+    modules = {}
+    for name in like["modules"] if like else module_names(package):
+        names = like["modules"][name] if like else names_of(package, name)
+        module = importlib.import_module(package + name)
+        modules[name] = {
+            key: describe_value(getattr(module, key), package)
+            for key in names
+            if hasattr(module, key)
+        }
     return {
         "modules": modules,
         "instances": describe_instances(package),
@@ -45,17 +56,13 @@ def module_names(package: str) -> list[str]:
     return sorted(f".{name}" if name else "" for name in names if not re.search(r"\b_", name))
 
 
-def describe_module(package: str, name: str) -> Facts:
+def names_of(package: str, name: str) -> list[str]:
     """The names a module defines; on the package's face those it passes on."""
     module = importlib.import_module(package + name)
-    facts = {}
-    for key in sorted({*vars(module), *dir(module)} - NOT_OFFERED):
-        if key.startswith("__"):
-            continue
-        value = getattr(module, key)
-        if name == "" or belongs(key, value, package, module.__name__):
-            facts[key] = describe_value(value, package)
-    return facts
+    names = [key for key in dir(module) if not key.startswith("__") and key not in NOT_OFFERED]
+    if name == "":
+        return names
+    return [key for key in names if belongs(key, getattr(module, key), package, module.__name__)]
 
 
 def is_proxy(value: object) -> bool:
@@ -64,7 +71,9 @@ def is_proxy(value: object) -> bool:
 
 
 def is_function(value: object) -> bool:
-    return inspect.isroutine(value) or type(value).__name__ == "_lru_cache_wrapper"
+    # Descriptors that compute attributes are routines to inspect, but can't be called.
+    routine = inspect.isroutine(value) and callable(value)
+    return routine or type(value).__name__ == "_lru_cache_wrapper"
 
 
 def belongs(key: str, value: object, package: str, module: str) -> bool:
@@ -72,7 +81,7 @@ def belongs(key: str, value: object, package: str, module: str) -> bool:
     if inspect.ismodule(value):
         return False
     if not is_proxy(value) and (inspect.isclass(value) or is_function(value)):
-        return t.cast("bool", value.__module__ == module)  # type: ignore[attr-defined]
+        return getattr(value, "__module__", None) == module
     # Other objects do not tell where they are from: the lowest floor that has one is its home.
     homes = [f"{package}.globals", f"{package}.signals"]
     return module in homes or not any(key in vars(sys.modules[home]) for home in homes)
@@ -114,7 +123,7 @@ def describe_attribute(cls: type, name: str) -> Facts:
             return {"kind": kind, "signature": describe_signature(value)}
     if inspect.isclass(value):
         return {"kind": "class", "name": value.__name__}
-    if inspect.isroutine(value):
+    if is_function(value):
         return {"kind": "method", "signature": describe_signature(value)}
     if hasattr(value, "__get__"):
         return {"kind": "property"}

@@ -51,6 +51,9 @@ _TEMPLATING = frozenset(
     {"render_template", "render_template_string", "stream_template", "stream_template_string"}
 )
 
+# COMPAT: ``flask.cli`` and ``flask.templating`` are there after a plain ``import flask``.
+_MODULES = frozenset({"cli", "templating"})
+
 
 def __getattr__(name: str) -> t.Any:
     if name in _TEMPLATING:
@@ -62,6 +65,10 @@ def __getattr__(name: str) -> t.Any:
         # Not globals(): here that name is the module torsyq.globals.
         setattr(sys.modules[__name__], name, value)
         return value
+    if name in _MODULES:
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
     if name == "__version__":
         import importlib.metadata
         import warnings
@@ -78,4 +85,6 @@ def __getattr__(name: str) -> t.Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_TEMPLATING})
+    import sys
+
+    return sorted({*vars(sys.modules[__name__]), *_TEMPLATING, *_MODULES})
