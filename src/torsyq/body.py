@@ -27,8 +27,8 @@ _CHUNK = 1 << 16
 class WholeStream(LimitedStream):
     """A body the server marks the end of, read to that end.
 
-    A body that ends before the length it announced, or whose chunks are broken, is not passed on
-    as if it were complete.
+    A body that ends before the length it announced, whose chunks are broken, or that goes on beyond
+    the limit, is not passed on as if it were complete.
 
     :param expected: the announced length, if there was one.
     :param maximum: what no body may exceed.
@@ -41,9 +41,21 @@ class WholeStream(LimitedStream):
         self._expected = expected
 
     def on_exhausted(self) -> None:
-        """Called when reading on at the limit: too much, unless this was all there is."""
-        if self._pos != self._expected:
-            super().on_exhausted()
+        """Called at the limit: too much, unless this was all there is."""
+        try:
+            more = self._stream.read(1)
+        except (OSError, ValueError) as error:
+            raise ClientDisconnected() from error
+        if more:
+            raise RequestEntityTooLarge()
+        self.on_disconnect()
+
+    def readall(self) -> bytes:
+        """The rest of the body, never only as much of it as the limit allows."""
+        data = super().readall() if not self.is_exhausted else b""
+        if self.is_exhausted:
+            self.on_exhausted()
+        return data
 
     def on_disconnect(self, error: Exception | None = None) -> None:
         """Called when nothing more comes: too little, if more was announced."""
@@ -95,6 +107,8 @@ def read_body(environ: WSGIEnvironment, maximum: int | None) -> bytes:
         raise ClientDisconnected() from error
     if len(data) == length:
         data += more
+    if maximum is not None and len(data) > maximum:
+        raise RequestEntityTooLarge()
     rest = open_body(environ, maximum)
     rest._pos = len(data)  # type: ignore[attr-defined]
     return data + rest.read()

@@ -257,16 +257,16 @@ class Response(ResponseBase):
         """The headers to send: a copy, URLs made ASCII, the length added where it is known."""
         headers = Headers(self.headers)
         code = self.status_code
-        location = headers.get("Location")
-        if location is not None:
-            location = to_uri(location)
+        locations = headers.getlist("Location")
+        if locations:
+            location = to_uri(locations[-1])
             if self.autocorrect_location_header:
                 here = iri_to_uri(get_environ_url(environ, strip_querystring=True))
                 location = urljoin(here, location)
             headers["Location"] = location
-        location = headers.get("Content-Location")
-        if location is not None:
-            headers["Content-Location"] = to_uri(location)
+        locations = headers.getlist("Content-Location")
+        if locations:
+            headers["Content-Location"] = to_uri(locations[-1])
         bodiless = 100 <= code < 200 or code == 204 or code == 304
         length_known = "Content-Length" in headers
         if code == 304:

@@ -1,0 +1,207 @@
+"""A body is read whole or not at all, and sent chunk by chunk."""
+
+from __future__ import annotations
+
+import io
+import typing as t
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.wsgi import ClosingIterator
+from werkzeug.wsgi import get_content_length
+from werkzeug.wsgi import get_input_stream
+
+from torsyq.body import AT_ONCE
+from torsyq.body import Chunks
+from torsyq.body import content_length
+from torsyq.body import encode_chunks
+from torsyq.body import open_body
+from torsyq.body import read_body
+
+
+class Socket(io.RawIOBase):
+    """An input that gives a few bytes at a time, as sockets do, and may break."""
+
+    def __init__(self, data: bytes, step: int = 3, error: Exception | None = None) -> None:
+        self.data, self.step, self.error = data, step, error
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: t.Any) -> int:
+        if not self.data and self.error is not None:
+            raise self.error
+        size = min(self.step, len(self.data), len(buffer))
+        buffer[:size], self.data = self.data[:size], self.data[size:]
+        return size
+
+
+def environ_of(
+    data: bytes, length: str | None, ended: bool, make: t.Callable[..., t.Any] = io.BytesIO
+) -> dict[str, t.Any]:
+    environ: dict[str, t.Any] = {"wsgi.input": make(data)}
+    if length is not None:
+        environ["CONTENT_LENGTH"] = length
+    if ended:
+        environ["wsgi.input_terminated"] = True
+    return environ
+
+
+def outcome(call: t.Callable[[], t.Any]) -> t.Any:
+    try:
+        return call()
+    except (ClientDisconnected, RequestEntityTooLarge) as error:
+        return type(error)
+
+
+bodies = st.binary(max_size=9)
+lengths = st.one_of(st.none(), st.integers(0, 9).map(str), st.sampled_from(["", "-1", "x", " 3"]))
+maxima = st.one_of(st.none(), st.integers(0, 9))
+
+
+@given(bodies, lengths, st.booleans(), maxima, st.sampled_from([io.BytesIO, Socket]))
+def test_reading_at_once_is_reading_the_stream(
+    data: bytes, length: str | None, ended: bool, maximum: int | None, make: t.Any
+) -> None:
+    at_once = outcome(lambda: read_body(environ_of(data, length, ended, make), maximum))
+    streamed = outcome(lambda: open_body(environ_of(data, length, ended, make), maximum).read())
+    assert at_once == streamed
+
+
+@given(bodies, lengths, st.booleans(), maxima)
+def test_a_whole_body_is_what_werkzeug_reads(
+    data: bytes, length: str | None, ended: bool, maximum: int | None
+) -> None:
+    announced = get_content_length(environ_of(data, length, ended))
+    if announced is not None and announced > len(data):
+        return
+    if ended and maximum is not None and len(data) > maximum:
+        return
+    expected = outcome(
+        lambda: get_input_stream(environ_of(data, length, ended), max_content_length=maximum).read()
+    )
+    assert outcome(lambda: read_body(environ_of(data, length, ended), maximum)) == expected
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("maximum", [None, 100])
+@pytest.mark.parametrize("make", [io.BytesIO, Socket])
+def test_a_body_shorter_than_announced_is_refused(
+    ended: bool, maximum: int | None, make: t.Any
+) -> None:
+    with pytest.raises(ClientDisconnected):
+        read_body(environ_of(b"abc", "7", ended, make), maximum)
+    stream = open_body(environ_of(b"abc", "7", ended, make), maximum)
+    assert stream.read(3) == b"abc"
+    with pytest.raises(ClientDisconnected):
+        stream.read(3)
+
+
+@pytest.mark.parametrize("error", [OSError("Invalid chunk header"), ValueError("closed")])
+@pytest.mark.parametrize("length", [None, "9"])
+@pytest.mark.parametrize("maximum", [None, 100])
+def test_a_body_that_breaks_is_refused(
+    error: Exception, length: str | None, maximum: int | None
+) -> None:
+    def make(data: bytes) -> Socket:
+        return Socket(data, error=error)
+
+    with pytest.raises(ClientDisconnected):
+        read_body(environ_of(b"abc", length, True, make), maximum)
+
+
+def test_a_body_that_breaks_at_the_maximum_is_refused() -> None:
+    def make(data: bytes) -> Socket:
+        return Socket(data, error=OSError())
+
+    with pytest.raises(ClientDisconnected):
+        open_body(environ_of(b"abc", None, True, make), 3).read()
+
+
+def test_a_body_that_breaks_at_once_is_refused() -> None:
+    class Broken:
+        def read(self, size: int) -> bytes:
+            raise OSError
+
+    with pytest.raises(ClientDisconnected):
+        read_body({"wsgi.input": Broken(), "CONTENT_LENGTH": "4"}, None)
+
+
+def test_a_body_longer_than_a_middleware_says_is_read_to_its_end() -> None:
+    """A middleware that unpacks the body leaves the packed length in the environ."""
+    assert read_body(environ_of(b"unpacked" * 9000, "3", True), None) == b"unpacked" * 9000
+
+
+def test_no_more_than_the_maximum_is_read() -> None:
+    """Werkzeug hands the view as much as the maximum allows, as if that were the body."""
+    with pytest.raises(RequestEntityTooLarge):
+        read_body(environ_of(b"abc", None, True), 2)
+    with pytest.raises(RequestEntityTooLarge):
+        read_body(environ_of(b"abc", "3", False), 2)
+    # Werkzeug answers 413 when a body exactly as long is read in pieces.
+    stream = open_body(environ_of(b"abc", "3", True), 3)
+    assert [stream.read(2), stream.read(2), stream.read(2)] == [b"ab", b"c", b""]
+    endless = open_body(environ_of(b"abcd", None, True), 3)
+    assert endless.read(3) == b"abc"
+    with pytest.raises(RequestEntityTooLarge):
+        endless.read(3)
+
+
+def test_a_long_body_is_not_reserved_memory_for_on_its_word() -> None:
+    asked: list[int] = []
+
+    class Input:
+        def __init__(self, data: bytes) -> None:
+            self.data = data
+
+        def read(self, size: int) -> bytes:
+            asked.append(size)
+            data, self.data = self.data, b""
+            return data
+
+    environ = environ_of(b"x" * 10, str(AT_ONCE * 1000), False, Input)
+    with pytest.raises(ClientDisconnected):
+        read_body(environ, None)
+    assert max(asked) <= AT_ONCE
+
+
+@given(
+    st.sampled_from([None, "", "0", "12", "-3", "1_0", "+4", " 5 ", "٣", "9" * 30, "9" * 5000]),
+    st.sampled_from([None, "chunked", "gzip, chunked", "identity"]),
+)
+def test_the_announced_length_is_werkzeugs(length: str | None, coding: str | None) -> None:
+    environ = {"CONTENT_LENGTH": length, "HTTP_TRANSFER_ENCODING": coding}
+    environ = {name: value for name, value in environ.items() if value is not None}
+    assert content_length(environ) == get_content_length(environ)
+
+
+def test_chunks_of_text_and_bytes_can_be_mixed() -> None:
+    chunks: list[t.Any] = ["é", b"b", bytearray(b"c"), "d"]
+    assert list(encode_chunks(chunks)) == ["é".encode(), b"b", b"c", b"d"]
+
+
+def test_a_stream_closes_the_generator_and_then_the_response() -> None:
+    events = []
+
+    def body() -> t.Iterator[bytes]:
+        try:
+            yield b"a"
+            yield b"b"
+        finally:
+            events.append("generator")
+
+    chunks = Chunks(body(), lambda: events.append("response"))
+    assert isinstance(chunks, ClosingIterator)
+    assert next(chunks) == b"a"
+    assert next(iter(chunks)) == b"b"
+    chunks.close()
+    assert events == ["generator", "response"]
+
+
+def test_a_stream_never_begun_closes_the_response() -> None:
+    events: list[str] = []
+    Chunks((), lambda: events.append("response")).close()
+    assert events == ["response"]

@@ -1,0 +1,161 @@
+"""Error pages are, byte for byte, what Werkzeug makes of the error."""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+from datetime import datetime
+from datetime import UTC
+
+import flask
+import pytest
+from markupsafe import Markup
+from werkzeug import exceptions
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.routing import RequestRedirect
+from werkzeug.test import create_environ
+from werkzeug.wrappers import Response as BaseResponse
+
+from torsyq.pages import error_response
+from torsyq.wrappers import Response
+
+
+def sent(response: t.Any, environ: dict[str, t.Any]) -> t.Any:
+    """Status, headers and body as a server sees them."""
+    seen: list[t.Any] = []
+    chunks = response(environ, lambda *given: seen.append(given))
+    try:
+        return seen[0], b"".join(chunks)
+    finally:
+        if hasattr(chunks, "close"):
+            chunks.close()
+
+
+class Paid(exceptions.HTTPException):
+    code = 402
+    description = "Pay\n<b>first</b>"
+
+
+class OwnBody(exceptions.NotFound):
+    def get_body(self, environ: t.Any = None, scope: t.Any = None) -> str:
+        return "gone fishing"
+
+
+class OwnHeaders(exceptions.NotFound):
+    def get_headers(self, environ: t.Any = None, scope: t.Any = None) -> list[tuple[str, str]]:
+        return [("X-Own", "yes")]
+
+
+class OwnDescription(exceptions.NotFound):
+    def get_description(self, environ: t.Any = None, scope: t.Any = None) -> str:
+        return "<p>mine</p>"
+
+
+def patched() -> exceptions.NotFound:
+    error = exceptions.NotFound()
+    error.get_body = lambda *a: "patched"  # type: ignore[method-assign]
+    return error
+
+
+def key_error() -> exceptions.BadRequestKeyError:
+    error = exceptions.BadRequestKeyError("name")
+    error.show_exception = True
+    return error
+
+
+ERRORS: list[t.Callable[[], exceptions.HTTPException]] = [
+    *exceptions.default_exceptions.values(),
+    Paid, OwnBody, OwnHeaders, OwnDescription, patched, key_error,
+    lambda: exceptions.NotFound("<script>\nalert(1)</script> é"),
+    lambda: exceptions.NotFound(Markup("<b>bold</b>\nx")),
+    lambda: exceptions.NotFound(""),
+    lambda: exceptions.MethodNotAllowed(["GET", "HEAD"]),
+    lambda: exceptions.MethodNotAllowed(["GET"], "no <posts>"),
+    lambda: exceptions.RequestedRangeNotSatisfiable(12),
+    lambda: exceptions.TooManyRequests(retry_after=3),
+    lambda: exceptions.ServiceUnavailable(retry_after=datetime(2030, 1, 1, tzinfo=UTC)),
+    lambda: exceptions.Unauthorized(www_authenticate=WWWAuthenticate("basic", {"realm": "x"})),
+    lambda: exceptions.NotFound(response=BaseResponse("own", 410)),
+    lambda: RequestRedirect("/there"),
+    lambda: exceptions.BadRequestKeyError("k"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", ERRORS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_error_is_answered_as_flask_answers_it(
+    make: t.Callable[[], exceptions.HTTPException], method: str
+) -> None:
+    environ = create_environ("/missing", method=method)
+    ours = error_response(make(), environ, Response)
+    theirs = flask.Response.force_type(make(), environ)  # type: ignore[arg-type]
+    assert type(ours) is Response
+    assert (ours.status, ours.status_code) == (theirs.status, theirs.status_code)
+    assert ours.headers == theirs.headers
+    assert sent(ours, environ) == sent(theirs, environ)
+
+
+def test_a_changed_class_description_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = create_environ("/")
+    error_response(exceptions.Gone(), environ)
+    monkeypatch.setattr(exceptions.Gone, "description", "It left.")
+    assert b"<p>It left.</p>" in error_response(exceptions.Gone(), environ).get_data()
+
+
+def test_a_response_class_that_forces_types_its_own_way_does_so() -> None:
+    class Own(Response):
+        @classmethod
+        def force_type(cls, response: t.Any, environ: t.Any = None) -> Own:
+            return cls("forced", 404)
+
+    assert error_response(exceptions.NotFound(), create_environ(), Own).get_data() == b"forced"
+
+
+def test_a_foreign_response_class_is_served() -> None:
+    environ = create_environ("/")
+    response = error_response(exceptions.NotFound(), environ, BaseResponse)
+    assert type(response) is BaseResponse
+    assert response.status_code == 404
+
+
+def test_a_subclass_is_answered_in_and_its_constructor_left_alone() -> None:
+    """As with Flask, which turns Werkzeug's response into one of the class."""
+
+    class Own(Response):
+        def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+            raise AssertionError("not called")
+
+    assert type(error_response(exceptions.NotFound(), create_environ(), Own)) is Own
+
+
+def test_an_error_whose_code_is_no_status_is_an_error_of_the_app() -> None:
+    class Odd(exceptions.HTTPException):
+        code = 999
+
+    class Bodiless(Odd):
+        def get_body(self, environ: t.Any = None, scope: t.Any = None) -> str:
+            return ""
+
+    for error in (Odd(), Bodiless()):
+        with pytest.raises(ValueError, match="no status"):
+            error_response(error, create_environ())
+
+
+def test_an_error_without_a_code_goes_werkzeugs_way() -> None:
+    environ = create_environ()
+    response = error_response(exceptions.HTTPException("x"), environ)
+    expected = flask.Response.force_type(exceptions.HTTPException("x"), environ)  # type: ignore[arg-type]
+    assert sent(response, environ) == sent(expected, environ)
+
+
+def test_a_missing_page_takes_few_calls() -> None:
+    environ = create_environ("/")
+    error_response(exceptions.NotFound(), environ)
+    error = exceptions.NotFound()
+    calls = []
+    sys.setprofile(lambda frame, event, _: calls.append(frame) if event == "call" else None)
+    try:
+        error_response(error, environ)
+    finally:
+        sys.setprofile(None)
+    assert len(calls) <= 5
