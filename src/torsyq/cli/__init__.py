@@ -475,7 +475,3 @@ cli = FlaskGroup(
 def main() -> None:
     """Run the command line: what the console script ``flask`` calls."""
     cli.main()
-
-
-if __name__ == "__main__":
-    main()
