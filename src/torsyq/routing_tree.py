@@ -264,18 +264,18 @@ def _find_loose(
 
 
 def describe(node: Node, indent: str = "") -> t.Iterator[str]:
-    """Print a tree, a line for each segment and each rule, in the order in which they are tried."""
+    """Show a tree, a line for each segment and each rule, in the order in which they are tried."""
     for leaf in node.leaves:
         rule = leaf.rule
-        methods = " ".join(sorted(rule.methods)) if rule.methods is not None else "any method"
-        remark = " (asks Werkzeug: redirects)" if leaf.redirects else ""
-        yield f"{indent}= {rule.endpoint} [{methods}]{remark}"
+        methods = "any method" if rule.methods is None else " ".join(sorted(rule.methods))
+        remark = ", redirects" if leaf.redirects else ", WebSocket" if rule.websocket else ""
+        yield f"{indent}= {rule.endpoint}({', '.join(leaf.names)}) [{methods}{remark}]"
     for text, child in node.static.items():
         yield f"{indent}/{text}"
         yield from describe(child, indent + "  ")
     for way in node.ways:
-        rest = " (the whole rest)" if way.final else ""
-        yield f"{indent}/{re.sub('__werkzeug_', '', way.part.content)}{rest}"
+        pattern = re.sub(r"\?P<__werkzeug_\d+>", "", way.part.content).removesuffix(r"\Z")
+        yield f"{indent}/{pattern}" + (" to the end" if way.final else "")
         yield from describe(way.node, indent + "  ")
 
 
@@ -288,7 +288,10 @@ def _segment_test(
     try:
         pattern = re.compile(_QUICKER.get(part.content, part.content))
     except re.error:
-        return _ask, None  # a broken converter fails where Werkzeug meets it, in its own request
+        return (
+            _ask,
+            re.Match.groups,
+        )  # a broken converter fails where Werkzeug meets it, in its own request
     wanted = sorted(
         (int(name.removeprefix("__werkzeug_")), index)
         for name, index in pattern.groupindex.items()

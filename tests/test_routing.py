@@ -1,0 +1,1011 @@
+"""The map's plan against Werkzeug's own matcher and builder, which are the specification."""
+
+from __future__ import annotations
+
+import copy
+import re
+import sys
+import threading
+import time
+import typing as t
+import warnings
+from contextlib import suppress
+from uuid import UUID
+
+import pytest
+from hypothesis import example
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import BaseConverter
+from werkzeug.routing import BuildError
+from werkzeug.routing import IntegerConverter
+from werkzeug.routing import Map as WerkzeugMap
+from werkzeug.routing import MapAdapter as WerkzeugMapAdapter
+from werkzeug.routing import RequestRedirect
+from werkzeug.routing import Rule
+from werkzeug.routing import Subdomain
+from werkzeug.routing import Submount
+from werkzeug.routing import ValidationError
+from werkzeug.routing.exceptions import WebsocketMismatch
+from werkzeug.routing.matcher import StateMachineMatcher
+from werkzeug.test import create_environ
+from werkzeug.wrappers import Request
+
+from torsyq.routing import Map
+from torsyq.routing import MapAdapter
+
+Environ = dict[str, t.Any]
+
+
+class EvenConverter(BaseConverter):
+    """Takes digits, refuses odd numbers on the way in and negative ones on the way out."""
+
+    regex = r"\d+"
+
+    def to_python(self, value: str) -> int:
+        if int(value) % 2:
+            raise ValidationError
+        return int(value)
+
+    def to_url(self, value: t.Any) -> str:
+        if int(value) < 0:
+            raise ValidationError
+        return str(int(value))
+
+
+class PairConverter(BaseConverter):
+    """Spans a slash, and has a group of its own."""
+
+    regex = "[ab]/(a|b)"
+    weight = 70
+
+
+class LoudConverter(BaseConverter):
+    """A group of its own within one segment."""
+
+    regex = "(a|b)+!"
+    weight = 30
+
+    def to_url(self, value: t.Any) -> str:
+        return super().to_url(value) + "!"
+
+
+class FailingConverter(BaseConverter):
+    """Its own mistake, not the path's."""
+
+    regex = "oops"
+
+    def to_python(self, value: str) -> t.NoReturn:
+        raise KeyError(value)
+
+
+class BoundedConverter(IntegerConverter):
+    weight = 49
+
+    def to_python(self, value: str) -> int:
+        return t.cast(int, super().to_python(value)) + 1000
+
+
+CONVERTERS: dict[str, type[BaseConverter]] = {
+    "even": EvenConverter,
+    "pair": PairConverter,
+    "loud": LoudConverter,
+    "bounded": BoundedConverter,
+}
+
+SEGMENTS = (
+    "a",
+    "b",
+    "new",
+    "é",
+    "a-b.c~(d)",
+    "<{}>",
+    "<string(length=2):{}>",
+    "<string(minlength=2, maxlength=3):{}>",
+    "<int:{}>",
+    "<int(signed=True):{}>",
+    "<int(min=2, max=20):{}>",
+    "<int(fixed_digits=2):{}>",
+    "<float:{}>",
+    "<float(max=2.5, signed=True):{}>",
+    "<any(a, b, 'a/b'):{}>",
+    "<any(new, b):{}>",
+    "<uuid:{}>",
+    "<path:{}>",
+    "<even:{}>",
+    "<pair:{}>",
+    "<loud:{}>",
+    "<bounded:{}>",
+    "v<int:{}>",
+    "<{}>.<{}>",
+    "a-<path:{}>",
+    "<path:{}>-b",
+    "",
+)
+TEXTS = (
+    *("a", "b", "new", "é", "a-b.c~(d)", "1", "12", "02", "-3", "3", "1.5", "-2.5", "22"),
+    *("0" * 8 + "-0000-0000-0000-" + "0" * 12, "v1", "x.y", "a-b", "a-x-b", "ab!", "a!", "٣"),
+    *("", "", ".", "..", "%2F", "a b", "\n", "\na", "a\nb", "\ufffd", "|", "<a>", "zzz"),
+)
+METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "get")
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> dict[str, t.Any]:
+    """The arguments of a rule, drawn from few words so that rules get in each other's way."""
+    counter = iter("xyzuvw")
+    text = ""
+    names: list[str] = []
+    for segment in draw(st.lists(st.sampled_from(SEGMENTS), max_size=4)):
+        wanted = [next(counter, "t") for _ in range(segment.count("{}"))]
+        if "t" in wanted:
+            break
+        names += wanted
+        text += "/" + segment.format(*wanted)
+    if not text or draw(st.booleans()):
+        text += "/"
+    arguments: dict[str, t.Any] = {
+        "string": text,
+        "endpoint": draw(st.sampled_from(["one", "two", "three"])),
+    }
+    arguments["methods"] = draw(
+        st.one_of(st.none(), st.lists(st.sampled_from(["GET", "POST", "OPTIONS"]), max_size=2))
+    )
+    option = draw(st.integers(0, 11))
+    if option == 0:
+        arguments["strict_slashes"] = draw(st.booleans())
+    elif option == 1:
+        arguments["merge_slashes"] = draw(st.booleans())
+    elif option == 2:
+        arguments["alias"] = True
+    elif option == 3:
+        arguments["redirect_to"] = "elsewhere"
+    elif option == 4:
+        arguments["build_only"] = True
+    elif option == 5:
+        arguments["websocket"] = True
+        arguments["methods"] = None
+    elif option == 6:
+        arguments["subdomain"] = draw(st.sampled_from(["api", "<sub>", "", "<path:sub>"]))
+    elif option in {7, 8}:
+        arguments["defaults"] = {draw(st.sampled_from("xyd")): draw(st.sampled_from([1, 2, "a"]))}
+    return arguments
+
+
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "strict_slashes": st.booleans(),
+        "merge_slashes": st.booleans(),
+        "redirect_defaults": st.booleans(),
+        "host_matching": st.just(True),
+        "default_subdomain": st.sampled_from(["", "api"]),
+        "sort_parameters": st.booleans(),
+    },
+)
+
+
+def both(
+    specs: list[dict[str, t.Any]], **options: t.Any
+) -> tuple[Map, WerkzeugMap, dict[int, int]]:
+    """Our map and Werkzeug's with the same rules, and each rule's number by its identity."""
+    ours = Map(converters=CONVERTERS, **options)
+    theirs = WerkzeugMap(converters=CONVERTERS, **options)
+    numbers: dict[int, int] = {}
+    for number, spec in enumerate(specs):
+        made = Rule(**spec), Rule(**spec)
+        try:
+            theirs.add(made[1])
+        except (ValueError, SyntaxError):
+            continue  # a default that its converter refuses
+        ours.add(made[0])
+        numbers[id(made[0])] = numbers[id(made[1])] = number
+    return ours, theirs, numbers
+
+
+def environ_for(path: str, method: str = "GET", **extra: str) -> Environ:
+    environ: Environ = create_environ("/", method=method)
+    environ["PATH_INFO"] = path.encode("utf-8", "surrogateescape").decode("latin1")
+    environ.update(extra)
+    return environ
+
+
+def outcome(numbers: dict[int, int], match: t.Callable[..., t.Any], *args: t.Any) -> t.Any:
+    """What a match gives, in a form that can be compared across the two maps."""
+    try:
+        found = match(*args)
+    except MethodNotAllowed as error:
+        return MethodNotAllowed, error.valid_methods
+    except RequestRedirect as error:
+        return RequestRedirect, error.new_url
+    except (HTTPException, BuildError, KeyError, AssertionError, TypeError) as error:
+        return (type(error),)
+    if found is None:
+        return None
+    rule, arguments = found
+    return numbers[id(rule)], arguments, [type(value) for value in arguments.values()]
+
+
+def match_of(url_map: WerkzeugMap, environ: Environ, subdomain: str | None) -> t.Any:
+    return url_map.bind_to_environ(environ, subdomain=subdomain).match(return_rule=True)
+
+
+def may_ask(url_map: Map, path: str, expected: t.Any) -> bool:
+    """Whether ``lookup`` is excused from knowing the answer."""
+    plain_error = expected[0] in (NotFound, MethodNotAllowed)
+    return (
+        url_map.host_matching
+        or any("<" in (rule.subdomain or "") for rule in url_map.iter_rules())
+        or path == ""
+        or ("//" in path and plain_error)
+        or not (plain_error or isinstance(expected[0], int))
+    )
+
+
+def a_rule(string: str, endpoint: str = "one", **arguments: t.Any) -> dict[str, t.Any]:
+    return {"string": string, "endpoint": endpoint, **arguments}
+
+
+@settings(max_examples=1500, deadline=None)
+@example(
+    [a_rule("//a"), a_rule("//<x>")],
+    {"merge_slashes": False},
+    [("//a", "GET"), ("//b", "GET"), ("//", "GET")],
+)
+@given(
+    specs=st.lists(rules(), min_size=1, max_size=7),
+    options=OPTIONS,
+    requests=st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(TEXTS), max_size=5).map(
+                lambda parts: "".join(f"/{part}" for part in parts)
+            ),
+            st.sampled_from(METHODS),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+)
+def test_lookup_and_match_agree_with_werkzeug(
+    specs: list[dict[str, t.Any]], options: dict[str, t.Any], requests: list[tuple[str, str]]
+) -> None:
+    """lookup gives Werkzeug's answer or, where excused, none; the adapter always Werkzeug's."""
+    ours, theirs, numbers = both(specs, **options)
+    subdomain = None if ours.host_matching else ours.default_subdomain
+    for path, method in requests:
+        environ = environ_for(path, method)
+        expected = outcome(numbers, match_of, theirs, environ, subdomain)
+        seen = outcome(numbers, ours.lookup, environ)
+        if seen is None:
+            assert may_ask(ours, path, expected), (path, method, expected)
+        else:
+            assert seen == expected, (path, method)
+        assert outcome(numbers, match_of, ours, environ, subdomain) == expected
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.integers(-3, 30),
+    st.booleans(),
+    st.floats(0, 3, allow_nan=False),
+    st.sampled_from(["a", "b", "new", "a/b", "é ü", "x y&z=%", "a+b", "//evil", "", "12", "\n"]),
+    st.just(UUID(int=7)),
+    st.lists(st.sampled_from(["a", "b", None]), max_size=2),
+    st.sampled_from([b"raw", ("a", "b"), {"a"}]),
+    st.sampled_from([b"%41 b"]),
+)
+
+
+def built(build: t.Callable[..., str], **arguments: t.Any) -> t.Any:
+    try:
+        return build(**arguments)
+    except (BuildError, TypeError, ValueError, LookupError, AssertionError) as error:
+        return type(error), str(error)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    specs=st.lists(rules(), min_size=1, max_size=5),
+    options=OPTIONS,
+    bound=st.fixed_dictionaries(
+        {},
+        optional={
+            "script_name": st.sampled_from(["/app", "/app/", "", "//x"]),
+            "subdomain": st.sampled_from(["", "api", "other"]),
+            "url_scheme": st.sampled_from(["http", "https", "ws", "wss", ""]),
+            "default_method": st.sampled_from(["GET", "POST", "PUT"]),
+        },
+    ),
+    calls=st.lists(
+        st.fixed_dictionaries(
+            {"endpoint": st.sampled_from(["one", "two", "three", "none"])},
+            optional={
+                "values": st.one_of(
+                    st.none(),
+                    st.dictionaries(
+                        st.sampled_from(["x", "y", "z", "u", "d", "sub", "q", "a b"]),
+                        VALUES,
+                        max_size=5,
+                    ),
+                ),
+                "method": st.sampled_from(["GET", "POST", "OPTIONS", "PUT", ""]),
+                "force_external": st.booleans(),
+                "append_unknown": st.booleans(),
+                "url_scheme": st.sampled_from(["https", "http", "ws", ""]),
+            },
+        ),
+        min_size=1,
+        max_size=10,
+    ),
+)
+def test_build_agrees_with_werkzeug(
+    specs: list[dict[str, t.Any]],
+    options: dict[str, t.Any],
+    bound: dict[str, t.Any],
+    calls: list[dict[str, t.Any]],
+) -> None:
+    """build gives the very URL, or the very error, that Werkzeug's adapter gives."""
+    ours, theirs, _ = both(specs, **options)
+    if options.get("host_matching"):
+        bound.pop("subdomain", None)
+    adapter = ours.bind("example.org", **bound)
+    reference = theirs.bind("example.org", **bound)
+    for call in calls:
+        assert built(adapter.build, **call) == built(reference.build, **call), call
+
+
+def plain_map(*specs: Rule, **options: t.Any) -> Map:
+    return Map(specs, converters=CONVERTERS, **options)
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "arguments"),
+    [
+        ("/", "/", {}),
+        ("/about", "/about", {}),
+        ("/about", "//about", {}),
+        ("/é", "/é", {}),
+        ("/<x>", "/é", {"x": "é"}),
+        ("/<x>", "/a b%", {"x": "a b%"}),
+        ("/user/<int:x>", "/user/5", {"x": 5}),
+        ("/user/<int:x>/", "/user/5/", {"x": 5}),
+        ("/<int(signed=True):x>", "/-5", {"x": -5}),
+        ("/<int(min=2, max=20):x>", "/20", {"x": 20}),
+        ("/<float:x>", "/1.50", {"x": 1.5}),
+        ("/<uuid:x>", f"/{UUID(int=7)}", {"x": UUID(int=7)}),
+        ("/<any(a, b):x>", "/b", {"x": "b"}),
+        ("/<string(length=2):x>/<y>", "/ab/c", {"x": "ab", "y": "c"}),
+        ("/static/<path:x>", "/static/css/a.css", {"x": "css/a.css"}),
+        ("/<path:x>/edit", "/a/b/edit", {"x": "a/b"}),
+        ("/<path:x>/to/<path:y>/end", "/a/to/b/to/c/end", {"x": "a", "y": "b/to/c"}),
+        ("/<path:x>/", "/a/b/", {"x": "a/b"}),
+        ("/<even:x>", "/12", {"x": 12}),
+        ("/<pair:x>/<y>", "/a/b/c", {"x": "a/b", "y": "c"}),
+        ("/<loud:x>", "/ab!", {"x": "ab!"}),
+        ("/<x>-<y>", "/a-b", {"x": "a", "y": "b"}),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
+def test_lookup_knows_the_plain_cases(
+    rule: str, path: str, arguments: dict[str, t.Any], method: str
+) -> None:
+    """What lookup is for never goes to Werkzeug."""
+    url_map = plain_map(
+        Rule(rule, endpoint="one", methods=["GET", "OPTIONS"]),
+        Rule(rule, endpoint="two", methods=["POST"]),
+    )
+
+    found = url_map.lookup(environ_for(path, method))
+
+    assert found is not None
+    assert found[0].endpoint == ("two" if method == "POST" else "one")
+    assert found[1] == arguments
+
+
+def test_a_missing_path_is_the_root() -> None:
+    url_map = plain_map(Rule("/", endpoint="index"))
+    environ = environ_for("/")
+    del environ["PATH_INFO"]
+
+    found = url_map.lookup(environ)
+
+    assert found is not None
+    assert found[0].endpoint == "index"
+
+
+def test_the_method_may_be_in_lower_case() -> None:
+    url_map = plain_map(Rule("/", endpoint="index", methods=["PUT"]))
+
+    assert url_map.lookup(environ_for("/", "put")) is not None
+
+
+def test_unknown_paths_are_not_found() -> None:
+    url_map = plain_map(Rule("/user/<int:id>", endpoint="user"), Rule("/", endpoint="index"))
+
+    for path in ("/nope", "/user/x", "/user/5/6", "/user/-1", "/.", "/user/5\n"):
+        with pytest.raises(NotFound):
+            url_map.lookup(environ_for(path))
+
+
+def test_an_empty_map_finds_nothing() -> None:
+    with pytest.raises(NotFound):
+        Map().lookup(environ_for("/"))
+
+
+def test_a_wrong_method_is_told_the_right_ones() -> None:
+    """All rules of the path count, the static and the dynamic."""
+    url_map = plain_map(
+        Rule("/new", endpoint="new", methods=["POST"]),
+        Rule("/<x>", endpoint="page", methods=["GET"]),
+    )
+
+    with pytest.raises(MethodNotAllowed) as caught:
+        url_map.lookup(environ_for("/new", "DELETE"))
+
+    assert set(caught.value.valid_methods or ()) == {"GET", "HEAD", "POST"}
+    found = url_map.lookup(environ_for("/new", "GET"))
+    assert found is not None
+    assert found[0].endpoint == "page"
+
+
+def test_view_arguments_are_new_each_time() -> None:
+    """A preprocessor that pops a value does not take it from the next request."""
+    url_map = plain_map(
+        Rule("/", endpoint="index"),
+        Rule("/list", endpoint="list", defaults={"page": 1}),
+        Rule("/<lang>", endpoint="lang"),
+        Rule("/<lang>/<x>", endpoint="two"),
+    )
+    for path in ("/", "/list", "/en", "/en/x"):
+        first = url_map.lookup(environ_for(path))
+        assert first is not None
+        first[1].clear()
+        first[1]["left"] = True
+        second = url_map.lookup(environ_for(path))
+        assert second is not None
+        assert "left" not in second[1]
+    assert url_map.lookup(environ_for("/list"))[1] == {"page": 1}  # type: ignore[index]
+
+
+def test_what_redirects_is_left_to_werkzeug() -> None:
+    url_map = plain_map(
+        Rule("/slash/", endpoint="slash"),
+        Rule("/old", endpoint="old", redirect_to="new"),
+        Rule("/alias", endpoint="page", alias=True),
+        Rule("/page", endpoint="page"),
+        Rule("/list/", endpoint="list", defaults={"page": 1}),
+        Rule("/list/<int:page>", endpoint="list"),
+    )
+
+    for path in ("/slash", "/old", "/alias", "/list/1", "/nope//x", ""):
+        assert url_map.lookup(environ_for(path)) is None
+    assert url_map.lookup(environ_for("/list/2")) is not None
+
+
+def test_websocket_requests_are_left_to_werkzeug() -> None:
+    url_map = plain_map(Rule("/", endpoint="index"), Rule("/ws", endpoint="ws", websocket=True))
+    upgrade = {"HTTP_CONNECTION": "keep-alive, Upgrade", "HTTP_UPGRADE": "WebSocket"}
+
+    assert url_map.lookup(environ_for("/", **upgrade)) is None
+    assert url_map.lookup(environ_for("/", **{"wsgi.url_scheme": "ws"})) is None
+    assert url_map.lookup(environ_for("/ws")) is None
+    with pytest.raises(WebsocketMismatch):
+        url_map.bind_to_environ(environ_for("/ws"), subdomain="").match()
+    assert url_map.bind_to_environ(environ_for("/ws", **upgrade), subdomain="").match()[0] == "ws"
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64, "é", "a b", "exa_mple", "[::g]"])
+def test_an_odd_host_is_left_to_werkzeug(host: str) -> None:
+    """Werkzeug may refuse it, so lookup does not answer for it."""
+    url_map = plain_map(Rule("/", endpoint="index"))
+
+    assert url_map.lookup(environ_for("/", HTTP_HOST=host)) is None
+
+
+def test_the_hosts_kept_are_bounded() -> None:
+    url_map = plain_map(Rule("/", endpoint="index"))
+
+    for number in range(2000):
+        assert url_map.lookup(environ_for("/", HTTP_HOST=f"h{number}.example:80")) is not None
+
+    assert len(url_map._plain_hosts) <= 256
+
+
+def test_without_a_host_header_the_servers_name_counts() -> None:
+    url_map = plain_map(Rule("/", endpoint="index"))
+    environ = environ_for("/")
+    del environ["HTTP_HOST"]
+
+    assert url_map.lookup(environ) is not None
+    environ["SERVER_NAME"] = "a..b"
+    assert url_map.lookup(environ) is None
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.one_of(st.text(), st.binary().map(lambda raw: "/" + raw.decode("latin1"))))
+def test_no_path_makes_lookup_fail(path: str) -> None:
+    """Whatever stands in PATH_INFO, the answer is a rule, an HTTP error or None."""
+    url_map = plain_map(
+        Rule("/", endpoint="index"),
+        Rule("/<x>", endpoint="one"),
+        Rule("/<int:x>/<path:y>/to/<path:z>", endpoint="two"),
+        Rule("/<float:x>/", endpoint="three"),
+        Rule("/u/<uuid:x>", endpoint="four"),
+    )
+    environ = environ_for("/")
+    environ["PATH_INFO"] = path
+
+    with suppress(NotFound):
+        url_map.lookup(environ)
+
+
+def test_a_number_too_long_for_int_is_not_found() -> None:
+    url_map = plain_map(Rule("/<int:x>", endpoint="one"), Rule("/a/<int:x>/b", endpoint="two"))
+
+    for path in ("/" + "9" * 5000, "/a/" + "9" * 5000 + "/b"):
+        environ = environ_for(path)
+        assert url_map.lookup(environ) is None
+        with pytest.raises(NotFound):
+            url_map.bind_to_environ(environ, subdomain="").match()
+
+
+def test_a_converters_own_mistake_is_seen() -> None:
+    url_map = Map([Rule("/<x:x>", endpoint="one")], converters={"x": FailingConverter})
+
+    with pytest.raises(KeyError, match="oops"):
+        url_map.lookup(environ_for("/oops"))
+
+
+def test_a_broken_pattern_fails_only_its_own_requests() -> None:
+    class Broken(BaseConverter):
+        regex = "(a"
+
+    url_map = Map(
+        [Rule("/", endpoint="index"), Rule("/x/<b:x>", endpoint="one")], converters={"b": Broken}
+    )
+
+    assert url_map.lookup(environ_for("/")) is not None
+    environ = environ_for("/x/a")
+    assert url_map.lookup(environ) is None
+    with pytest.raises(re.error):
+        url_map.bind_to_environ(environ, subdomain="").match()
+
+
+# Changes after the first request.
+
+
+def test_a_rule_added_late_is_found() -> None:
+    url_map = plain_map(Rule("/", endpoint="index"))
+    with pytest.raises(NotFound):
+        url_map.lookup(environ_for("/late"))
+    with pytest.raises(BuildError):
+        url_map.bind("localhost").build("late")
+
+    url_map.add(Submount("/late", [Rule("/", endpoint="late"), Rule("/<x>", endpoint="later")]))
+
+    assert url_map.lookup(environ_for("/late/")) is not None
+    assert url_map.lookup(environ_for("/late/x")) is not None
+    assert url_map.bind("localhost").build("late") == "/late/"
+
+
+def test_a_converter_added_late_serves_the_rules_after_it() -> None:
+    url_map = Map([Rule("/", endpoint="index")])
+    assert url_map.lookup(environ_for("/")) is not None
+    url_map.converters["even"] = EvenConverter
+
+    url_map.add(Rule("/<even:x>", endpoint="even"))
+
+    assert url_map.lookup(environ_for("/4"))[1] == {"x": 4}  # type: ignore[index]
+
+
+def test_flags_changed_late_are_obeyed() -> None:
+    url_map = plain_map(
+        Rule("/list/", endpoint="list", defaults={"page": 1}),
+        Rule("/list/<int:page>", endpoint="list"),
+        Rule("/", endpoint="api", subdomain="api"),
+    )
+    assert url_map.lookup(environ_for("/list/1")) is None
+    url_map.redirect_defaults = False
+    assert url_map.lookup(environ_for("/list/1")) is not None
+
+    assert url_map.lookup(environ_for("/a//b")) is None
+    url_map.merge_slashes = False
+    with pytest.raises(NotFound):
+        url_map.lookup(environ_for("/a//b"))
+
+    url_map.default_subdomain = "api"
+    assert url_map.lookup(environ_for("/"))[0].endpoint == "api"  # type: ignore[index]
+
+    url_map.host_matching = True
+    assert url_map.lookup(environ_for("/")) is None
+
+
+def test_methods_changed_late_are_obeyed() -> None:
+    rule = Rule("/<x>", endpoint="one", methods=["GET"])
+    static = Rule("/", endpoint="index", methods=["GET"])
+    url_map = plain_map(rule, static)
+    for path in ("/", "/x"):
+        assert url_map.lookup(environ_for(path)) is not None
+        with pytest.raises(MethodNotAllowed):
+            url_map.lookup(environ_for(path, "PUT"))
+
+    for changed in (rule, static):
+        assert changed.methods is not None
+        changed.methods.add("PUT")
+
+    for path in ("/", "/x"):
+        assert url_map.lookup(environ_for(path, "PUT")) is not None
+
+
+def test_a_plan_overtaken_by_a_change_is_not_kept() -> None:
+    """A rule added by another thread while the plan is being made is not lost."""
+    url_map = plain_map(Rule("/", endpoint="index"))
+    update = url_map.update
+
+    def update_and_add() -> None:
+        update()
+        url_map.__dict__.pop("update")
+        Map.add(url_map, Rule("/late", endpoint="late"))
+
+    url_map.__dict__["update"] = update_and_add
+    assert url_map.lookup(environ_for("/")) is not None
+    assert url_map._plan is None
+    assert url_map.lookup(environ_for("/late")) is not None
+
+
+def test_many_threads_may_come_first() -> None:
+    """64 threads at an unprepared map all get their answer."""
+    url_map = plain_map(*(Rule(f"/{n}/<int:x>/<y>", endpoint=str(n)) for n in range(200)))
+    start = threading.Barrier(64)
+    answers: list[t.Any] = []
+
+    def request(number: int) -> None:
+        start.wait()
+        found = url_map.lookup(environ_for(f"/{number}/7/a"))
+        built = url_map.bind("localhost").build(str(number), {"x": 7, "y": "a"})
+        answers.append((found[0].endpoint if found else None, built))
+
+    threads = [threading.Thread(target=request, args=(number,)) for number in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(answers) == sorted((str(n), f"/{n}/7/a") for n in range(64))
+
+
+# What is overridden is honoured.
+
+
+def test_a_map_that_binds_in_its_own_way_is_asked() -> None:
+    class OwnMap(Map):
+        def bind_to_environ(self, *args: t.Any, **kwargs: t.Any) -> MapAdapter:
+            adapter = super().bind_to_environ(*args, **kwargs)
+            adapter.path_info = "/other"
+            return adapter
+
+    url_map = OwnMap([Rule("/", endpoint="index"), Rule("/other", endpoint="other")])
+    environ = environ_for("/")
+
+    assert url_map.lookup(environ) is None
+    assert url_map.bind_to_environ(environ, subdomain="").match()[0] == "other"
+    assert url_map.describe() == "Werkzeug matches every path."
+
+
+def test_a_matcher_of_ones_own_is_asked() -> None:
+    class OwnMatcher(StateMachineMatcher):
+        def match(self, *args: t.Any) -> t.Any:
+            raise NotImplementedError
+
+    url_map = Map([Rule("/", endpoint="index")])
+    url_map._matcher = OwnMatcher(True)
+
+    assert url_map.lookup(environ_for("/")) is None
+
+
+def test_a_rule_that_builds_in_its_own_way_does() -> None:
+    class Signed(Rule):
+        def build(
+            self, values: t.Mapping[str, t.Any], append_unknown: bool = True
+        ) -> tuple[str, str] | None:
+            built = super().build(values, append_unknown)
+            return built and (built[0], built[1] + ";signed")
+
+    url_map = plain_map(Signed("/<int:x>", endpoint="one"))
+
+    assert url_map.bind("localhost").build("one", {"x": 1}) == "/1;signed"
+    assert url_map.lookup(environ_for("/1")) is not None
+
+
+def test_a_rule_that_parses_in_its_own_way_does() -> None:
+    class HexConverter(BaseConverter):
+        regex = "[0-9a-f]+"
+
+        def to_python(self, value: str) -> int:
+            return int(value, 16)
+
+        def to_url(self, value: t.Any) -> str:
+            return f"{value:x}"
+
+    class Hexadecimal(Rule):
+        def get_converter(self, *args: t.Any, **kwargs: t.Any) -> BaseConverter:
+            return HexConverter(self.map)
+
+    url_map = plain_map(Hexadecimal("/<x>", endpoint="one"))
+
+    assert url_map.lookup(environ_for("/ff"))[1] == {"x": 255}  # type: ignore[index]
+    assert url_map.bind("localhost").build("one", {"x": 255}) == "/ff"
+    with pytest.raises(NotFound):
+        url_map.lookup(environ_for("/fg"))
+
+
+# The adapter.
+
+ENVIRONS = st.fixed_dictionaries(
+    {
+        "wsgi.url_scheme": st.sampled_from(["http", "https"]),
+        "REQUEST_METHOD": st.sampled_from(["GET", "POST", "get"]),
+    },
+    optional={
+        "HTTP_HOST": st.sampled_from(
+            ["localhost", "Example.ORG:8080", "example.org:80", "[::1]:5000", "a..b", "x" * 70, ""]
+        ),
+        "SERVER_NAME": st.sampled_from(["localhost", "::1", "a..b"]),
+        "SERVER_PORT": st.sampled_from(["80", "443", "5000"]),
+        "SCRIPT_NAME": st.sampled_from(["", "/app", "/app/", "/\xc3\xa9", "/\xff"]),
+        "PATH_INFO": st.sampled_from(["", "/", "/a", "/\xc3\xa9", "/\xff"]),
+        "QUERY_STRING": st.sampled_from(["", "a=1", "a=\xc3\xa9"]),
+        "HTTP_UPGRADE": st.sampled_from(["websocket", "WebSocket", "h2c"]),
+        "HTTP_CONNECTION": st.sampled_from(["upgrade", "keep-alive, Upgrade\t", "close"]),
+    },
+)
+ATTRIBUTES = (
+    *("server_name", "script_name", "subdomain", "url_scheme", "path_info"),
+    *("default_method", "query_args", "websocket"),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    environ=ENVIRONS,
+    server_name=st.sampled_from([None, "localhost", "Example.org:443", "example.org:80", "a..b"]),
+    subdomain=st.sampled_from([None, "", "api"]),
+    order=st.permutations(ATTRIBUTES),
+)
+def test_an_adapter_has_the_attributes_that_werkzeugs_has(
+    environ: Environ, server_name: str | None, subdomain: str | None, order: list[str]
+) -> None:
+    """Read in any order, after binding with the same errors and warnings."""
+
+    def bind(url_map: WerkzeugMap) -> t.Any:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                adapter = url_map.bind_to_environ(environ, server_name, subdomain)
+            except HTTPException as error:
+                return type(error)
+        assert isinstance(adapter, MapAdapter) or type(url_map) is WerkzeugMap
+        seen = {name: getattr(adapter, name) for name in order}
+        return seen, [str(warning.message) for warning in caught]
+
+    assert bind(Map()) == bind(WerkzeugMap())
+
+
+def test_an_adapter_is_made_of_a_request_too() -> None:
+    adapter = Map().bind_to_environ(Request(environ_for("/here")), subdomain="")
+
+    assert isinstance(adapter, WerkzeugMapAdapter)
+    assert adapter.path_info == "/here"
+
+
+def test_an_adapter_reads_no_more_than_it_is_asked() -> None:
+    url_map = Map()
+    adapter = url_map.bind_to_environ(environ_for("/"), subdomain="")
+
+    assert "path_info" not in vars(adapter)
+    assert adapter.path_info == "/"
+    adapter.path_info = "/other"
+    assert adapter.path_info == "/other"
+    assert copy.copy(adapter).script_name == "/"
+
+
+@pytest.mark.parametrize("adapter", [Map().bind("localhost"), MapAdapter.__new__(MapAdapter)])
+def test_an_unknown_attribute_is_an_error(adapter: MapAdapter) -> None:
+    with pytest.raises(AttributeError, match="'MapAdapter' object has no attribute 'nope'"):
+        adapter.nope  # noqa: B018
+
+
+def test_binding_what_is_no_environment_is_an_error() -> None:
+    with pytest.raises(AssertionError, match="not a WSGI environment"):
+        Map().bind_to_environ([], subdomain="")  # type: ignore[arg-type]
+    with pytest.raises(KeyError, match="REQUEST_METHOD"):
+        Map().bind_to_environ({"wsgi.url_scheme": "http", "HTTP_HOST": "a"}, subdomain="")
+
+
+def test_host_matching_goes_by_the_host() -> None:
+    url_map = Map([Rule("/", endpoint="one", host="<name>.example")], host_matching=True)
+    environ = environ_for("/", HTTP_HOST="a.example")
+
+    assert url_map.lookup(environ) is None
+    assert url_map.bind_to_environ(environ).match() == ("one", {"name": "a"})
+    assert url_map.bind_to_environ(environ).build("one", {"name": "b"}) == "http://b.example/"
+    with pytest.raises(RuntimeError, match="host matching enabled"):
+        url_map.bind_to_environ(environ, subdomain="")
+
+
+def test_dynamic_subdomains_are_left_to_werkzeug_where_they_fit() -> None:
+    """A rule for any subdomain does not fit the empty one; with a default subdomain it may."""
+    rules = [Rule("/", endpoint="index"), Subdomain("<user>", [Rule("/", endpoint="user")])]
+
+    found = Map(rules).lookup(environ_for("/"))
+    assert found is not None
+    assert found[0].endpoint == "index"
+    rules[0] = Rule("/", endpoint="index")
+    assert Map(rules, default_subdomain="www").lookup(environ_for("/")) is None
+
+
+# Building.
+
+
+def test_a_multidict_is_built_from_as_werkzeug_does() -> None:
+    values = MultiDict([("x", "1"), ("q", "a"), ("q", "b")])
+
+    adapter = plain_map(Rule("/<int:x>", endpoint="one")).bind("localhost")
+
+    assert adapter.build("one", values) == "/1?q=a&q=b"
+
+
+def test_an_unknown_endpoint_leaves_nothing_behind() -> None:
+    """SECURITY: endpoints taken from a request do not fill the memory."""
+    url_map = plain_map(Rule("/", endpoint="index"))
+    adapter = url_map.bind("localhost")
+    for number in range(3):
+        with pytest.raises(BuildError):
+            adapter.build(f"nope{number}")
+
+    assert adapter.build("index") == "/"
+    assert url_map._plan is not None
+    assert list(url_map._plan.recipes) == ["index"]
+
+
+# Cost.
+
+
+def growth(call: t.Callable[[str], object], path: str) -> float:
+    """How much longer a call takes for four times the path."""
+
+    def cost(text: str) -> float:
+        best = float("inf")
+        for _ in range(7):
+            start = time.thread_time()
+            call(text)
+            best = min(best, time.thread_time() - start)
+        return best
+
+    return cost(path * 4) / cost(path)
+
+
+@pytest.mark.parametrize("rule", ["/<path:x>/q/<path:y>/end", "/<path:x>/q/<path:y>/q/<path:z>/e"])
+def test_several_path_parts_take_linear_time(rule: str) -> None:
+    """SECURITY: four times the path takes about four times as long, not 16 or 64 times."""
+    url_map = plain_map(Rule(rule, endpoint="one"))
+
+    def match(path: str) -> None:
+        environ = environ_for("/z" + path)
+        with pytest.raises(NotFound):
+            url_map.lookup(environ)
+        with pytest.raises(NotFound):
+            url_map.bind_to_environ(environ, subdomain="").match()
+
+    assert growth(match, "/q/a" * 3000) < 9
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    rule=st.sampled_from(
+        [
+            "/<path:x>/q/<path:y>",
+            "/<path:x>/q/<path:y>/",
+            "/a/<path:x>/<path:y>/q/<path:z>",
+            "/<path:x><path:y>",
+            "/<path:x>/<int:y>/<path:z>",
+            "/<path:x>.<path:y>-<path:z>/",
+        ]
+    ),
+    path=st.text(st.sampled_from("a/q\n.-1"), max_size=14),
+)
+@example("/<path:x>/q/<path:y>/q/<path:z>", "a/q/q/q/\nb/q/c")
+def test_linear_patterns_match_as_werkzeugs(rule: str, path: str) -> None:
+    """Newlines included: the one thing that makes the first place not the only one to try."""
+    ours, theirs = Map([Rule(rule, endpoint="one")]), WerkzeugMap([Rule(rule, endpoint="one")])
+    environ = environ_for("/" + path)
+    numbers = {id(next(ours.iter_rules())): 0, id(next(theirs.iter_rules())): 0}
+
+    expected = outcome(numbers, match_of, theirs, environ, "")
+    assert outcome(numbers, match_of, ours, environ, "") == expected
+
+
+def calls_of(function: t.Callable[[], object]) -> int:
+    """How many Python functions one call runs, itself left out."""
+    calls = 0
+
+    def count(frame: object, event: str, arg: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    function()
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return calls - 1
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "most"),
+    [
+        ("/", "GET", 1),
+        ("/", "POST", 1),
+        ("/user/5", "GET", 1),
+        ("/user/5", "HEAD", 1),
+        ("/r77/bob/edit", "GET", 4),
+        ("/static/css/a.css", "GET", 4),
+    ],
+)
+def test_lookup_takes_few_calls(path: str, method: str, most: int) -> None:
+    """However many rules the map has."""
+    url_map = plain_map(
+        Rule("/", endpoint="index", methods=["GET"]),
+        Rule("/", endpoint="save", methods=["POST"]),
+        Rule("/user/<int:id>", endpoint="user", methods=["GET"]),
+        Rule("/static/<path:name>", endpoint="static", methods=["GET"]),
+        *(Rule(f"/r{n}/<name>/edit", endpoint=f"r{n}") for n in range(500)),
+    )
+    environ = environ_for(path, method)
+
+    assert calls_of(lambda: url_map.lookup(environ)) <= most
+
+
+def test_binding_and_building_take_few_calls() -> None:
+    url_map = plain_map(Rule("/", endpoint="index"), Rule("/user/<int:id>", endpoint="user"))
+    environ = environ_for("/")
+    adapter = url_map.bind_to_environ(environ, subdomain="")
+
+    assert calls_of(lambda: url_map.bind_to_environ(environ, subdomain="")) <= 1
+    assert calls_of(lambda: adapter.build("index")) <= 2
+    assert calls_of(lambda: adapter.build("user", {"id": 7})) <= 3
+    assert calls_of(lambda: adapter.build("user", {"id": 7, "tab": "a b"})) <= 4
+
+
+def test_the_plan_can_be_read() -> None:
+    url_map = plain_map(
+        Rule("/", endpoint="index", methods=["GET"]),
+        Rule("/old", endpoint="old", redirect_to="/"),
+        Rule("/user/<int:id>", endpoint="user"),
+        Rule("/static/<path:name>", endpoint="static", methods=["GET"]),
+        Rule("/ws", endpoint="ws", websocket=True),
+    )
+
+    assert url_map.describe().splitlines() == [
+        "/",
+        "  = index() [GET HEAD]",
+        "/old",
+        "  = old() [any method, redirects]",
+        "/user",
+        "  /(\\d+)",
+        "    = user(id) [any method]",
+        "/static",
+        "  /([^/].*?) to the end",
+        "    = static(name) [GET HEAD]",
+        "/ws",
+        "  = ws() [any method, WebSocket]",
+        "found by the whole path: /",
+        "found by all but the last segment: /user/",
+    ]
+    assert Map().describe().endswith("the last segment: none")
