@@ -192,7 +192,7 @@ class Asgi(Walk):
         try:
             try:
                 ctx.push()
-                if not self.session_interface._lazy:
+                if not getattr(self.session_interface, "_lazy", False):
                     # It may wait for a disk or a server.
                     await self._call(getattr, ctx, "_session")
                 return await self.full_dispatch_request_async()

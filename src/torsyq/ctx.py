@@ -352,7 +352,8 @@ class RequestContext:
         self._cv_tokens.append((_cv_request.set(self), app_ctx))
 
         self._pushed = True
-        if not getattr(app.session_interface, "_lazy", False):
+        # COMPAT: some extensions set an interface that derives from nothing.
+        if not self._opens_late and not getattr(app.session_interface, "_lazy", False):
             self._session  # noqa: B018
         if self.request.routing_exception is None:
             self.match_request()

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import contextvars
+import threading
+import typing as t
+
+import flask
+import pytest
+from werkzeug.exceptions import NotFound
+
+import torsyq
+from torsyq import after_this_request
+from torsyq import copy_current_request_context
+from torsyq import Flask
+from torsyq import g
+from torsyq import has_app_context
+from torsyq import has_request_context
+from torsyq import request
+from torsyq import session
+from torsyq.ctx import AppContext
+from torsyq.ctx import RequestContext
+from torsyq.globals import _cv_app
+from torsyq.globals import request_ctx
+from torsyq.sessions import SecureCookieSession
+from torsyq.sessions import SecureCookieSessionInterface
+from torsyq.testing import FlaskClient
+
+frameworks = pytest.mark.parametrize("framework", [flask, torsyq])
+
+
+@frameworks
+def test_g_is_a_namespace(framework: t.Any) -> None:
+    app = framework.Flask("g")
+    assert repr(framework.ctx._AppCtxGlobals()).startswith("<")
+    with app.app_context():
+        g = framework.g
+        assert repr(g) == "<flask.g of 'g'>"
+        g.a = 1
+        assert (g.get("a"), g.get("b"), g.get("b", 2)) == (1, None, 2)
+        assert (g.setdefault("a", 9), g.setdefault("c", 3)) == (1, 3)
+        assert list(g) == ["a", "c"]
+        assert (g.pop("a"), g.pop("a", None)) == (1, None)
+        with pytest.raises(KeyError):
+            g.pop("a")
+        with pytest.raises(AttributeError):
+            g.a  # noqa: B018
+
+
+def test_g_outside_of_a_context_shows_itself_as_an_object() -> None:
+    assert repr(torsyq.ctx._AppCtxGlobals()).startswith("<torsyq.ctx._AppCtxGlobals object at ")
+
+
+def test_contexts_are_told(app: Flask) -> None:
+    assert not has_app_context()
+    with app.app_context():
+        assert has_app_context()
+        assert not has_request_context()
+    with app.test_request_context():
+        assert has_app_context()
+        assert has_request_context()
+
+
+def test_a_request_shares_an_app_context_of_its_own_app_only(app: Flask) -> None:
+    other = Flask("other")
+    with app.app_context():
+        g.owner = "app"
+        with app.test_request_context():
+            assert g.owner == "app"
+        with other.test_request_context():
+            assert "owner" not in g
+
+
+def test_contexts_can_be_pushed_again(app: Flask) -> None:
+    ended: list[t.Any] = []
+    app.teardown_request(lambda exc: ended.append("request"))
+    app.teardown_appcontext(lambda exc: ended.append("app"))
+    app_context = app.app_context()
+    with app_context, app_context:
+        assert ended == []
+    assert ended == ["app"]
+    ended.clear()
+    context = app.test_request_context()
+    with context, context:
+        assert ended == []
+    assert ended == ["request", "app"]
+
+
+@frameworks
+def test_popping_in_the_wrong_order_is_an_error(framework: t.Any) -> None:
+    def pop_in_the_wrong_order() -> None:
+        app = framework.Flask("order")
+        first = app.app_context()
+        first.push()
+        app.app_context().push()
+        with pytest.raises(AssertionError, match="Popped wrong app context"):
+            first.pop()
+        request_contexts = app.test_request_context(), app.test_request_context()
+        for context in request_contexts:
+            context.push()
+        with pytest.raises(AssertionError, match="Popped wrong request context"):
+            request_contexts[0].pop()
+
+    # In a copy of the context variables, since it leaves them in disorder.
+    contextvars.copy_context().run(pop_in_the_wrong_order)
+
+
+def test_an_error_ends_the_context_with_itself(app: Flask) -> None:
+    seen: list[t.Any] = []
+    app.teardown_request(seen.append)
+    app.teardown_appcontext(seen.append)
+    error = ValueError("mine")
+    with pytest.raises(ValueError, match="mine"), app.test_request_context():
+        raise error
+    assert seen == [error, error]
+
+
+def test_popped_by_hand_while_an_error_is_handled_teardown_is_told_of_it(app: Flask) -> None:
+    seen: list[t.Any] = []
+    app.teardown_request(seen.append)
+    app.teardown_appcontext(seen.append)
+    for context in app.test_request_context(), app.app_context():
+        context.push()
+        try:
+            raise ValueError("handled")
+        except ValueError:
+            context.pop()
+    assert [type(each) for each in seen] == [ValueError] * 3
+
+
+def test_the_session_needs_a_pushed_context(app: Flask) -> None:
+    context = app.test_request_context()
+    with pytest.raises(AssertionError, match="not yet been opened"):
+        context.session  # noqa: B018
+    with context:
+        assert context.session == {}
+
+
+def test_a_session_is_opened_when_first_read(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    make = SecureCookieSession.__init__
+
+    def counted(self: SecureCookieSession, *args: t.Any) -> None:
+        opened.append(request.path)
+        make(self, *args)
+
+    monkeypatch.setattr(SecureCookieSession, "__init__", counted)
+    app.add_url_rule("/untouched", endpoint="untouched", view_func=lambda: "")
+    app.add_url_rule("/touched", endpoint="touched", view_func=lambda: str(session.get("n")))
+    client.get("/untouched")
+    assert opened == []
+    client.get("/touched")
+    assert opened == ["/touched"]
+
+
+def test_an_interface_that_opens_its_own_way_is_asked_at_once(
+    app: Flask, client: FlaskClient
+) -> None:
+    opened = []
+
+    class Eager(SecureCookieSessionInterface):
+        def open_session(self, app: Flask, request: torsyq.Request) -> t.Any:
+            opened.append(request.path)
+            return super().open_session(app, request)
+
+    app.session_interface = Eager()
+    app.add_url_rule("/", endpoint="index", view_func=lambda: "")
+    client.get("/")
+    assert opened == ["/"]
+
+
+def test_a_session_without_a_key_is_a_null_session(app: Flask) -> None:
+    app.secret_key = None
+    with app.test_request_context(), pytest.raises(RuntimeError, match="no secret key was set"):
+        session["n"] = 1
+
+
+def test_after_this_request_is_for_one_request(app: Flask, client: FlaskClient) -> None:
+    @app.get("/<name>")
+    def view(name: str) -> str:
+        if name == "tagged":
+
+            @after_this_request
+            def tag(response: torsyq.Response) -> torsyq.Response:
+                response.headers["X-Tag"] = "yes"
+                return response
+
+        return name
+
+    assert client.get("/tagged").headers["X-Tag"] == "yes"
+    assert "X-Tag" not in client.get("/plain").headers
+
+
+@frameworks
+def test_what_needs_a_request_says_so_without_one(framework: t.Any) -> None:
+    for use in framework.after_this_request, framework.copy_current_request_context:
+        with pytest.raises(RuntimeError, match="request context is active, such as in a view"):
+            use(lambda response: response)
+
+
+def test_a_copied_context_serves_another_thread(app: Flask, client: FlaskClient) -> None:
+    found: list[t.Any] = []
+
+    @app.get("/work")
+    def view() -> str:
+        session["n"] = 1
+
+        @copy_current_request_context
+        def work(extra: int) -> None:
+            """Done in another thread."""
+            found.append((request.path, session["n"], extra))
+
+        assert work.__doc__ == "Done in another thread."
+        thread = threading.Thread(target=work, args=(5,))
+        thread.start()
+        thread.join(30)
+        return "done"
+
+    assert client.get("/work").text == "done"
+    assert found == [("/work", 1, 5)]
+
+
+def test_a_copy_before_the_session_was_read_shares_it(app: Flask) -> None:
+    with app.test_request_context() as ctx:
+        copied = ctx.copy()
+        with copied:
+            session["n"] = 1
+        assert session["n"] == 1
+
+
+def test_matching_is_kept_for_dispatching(app: Flask) -> None:
+    app.add_url_rule("/<int:n>", endpoint="n", view_func=lambda n: str(n))
+    with app.test_request_context("/5"):
+        assert (request.endpoint, request.view_args) == ("n", {"n": 5})
+    with app.test_request_context("/x"):
+        assert isinstance(request.routing_exception, NotFound)
+        with pytest.raises(NotFound):
+            app.dispatch_request()
+
+
+def test_a_map_of_werkzeugs_own_class_is_used(client: FlaskClient) -> None:
+    from werkzeug.routing import Map
+
+    class Plain(Flask):
+        url_map_class = Map
+
+    app = Plain("plain")
+    app.add_url_rule("/<int:n>", endpoint="n", view_func=lambda n: str(n))
+    assert app.test_client().get("/5").text == "5"
+    assert app.test_client().get("/x").status_code == 404
+
+
+def test_uploads_are_closed_with_the_request(app: Flask) -> None:
+    with app.test_request_context(method="POST", data={"f": (t.cast(t.Any, _file()), "f.txt")}):
+        upload = request.files["f"]
+        assert not upload.stream.closed
+    assert upload.stream.closed
+
+
+def _file() -> t.Any:
+    import io
+
+    return io.BytesIO(b"data")
+
+
+def test_a_context_shows_its_request(app: Flask) -> None:
+    with app.test_request_context("/here", method="POST") as ctx:
+        assert repr(ctx) == "<RequestContext 'http://localhost/here' [POST] of tests.app>"
+        assert isinstance(request_ctx._get_current_object(), RequestContext)  # type: ignore[attr-defined]
+        assert isinstance(_cv_app.get(), AppContext)
+
+
+def test_an_adapter_a_subclass_makes_is_made_with_the_context() -> None:
+    made: list[t.Any] = []
+
+    class Own(Flask):
+        def create_url_adapter(self, request: torsyq.Request | None) -> t.Any:
+            made.append(request and request.path)
+            return super().create_url_adapter(request)
+
+    app = Own("own")
+    with app.app_context():
+        assert made == [None]
+    with app.test_request_context("/here"):
+        assert made == [None, "/here", None]
