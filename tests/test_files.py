@@ -1,0 +1,360 @@
+"""Files are sent as Werkzeug sends them, to the byte, and none from outside of the directory."""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+import os
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+import werkzeug.utils
+from hypothesis import example
+from hypothesis import given
+from hypothesis import HealthCheck
+from hypothesis import settings
+from hypothesis import strategies as st
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import NotFound
+from werkzeug.security import safe_join
+from werkzeug.test import create_environ
+from werkzeug.test import run_wsgi_app
+
+from torsyq import files
+from torsyq import Flask
+from torsyq.wrappers import Response
+
+NOW = 1_800_000_000.25
+
+Answer: t.TypeAlias = tuple[str, list[tuple[str, str]], bytes]
+
+
+@pytest.fixture(autouse=True)
+def standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (time, files, werkzeug.utils):
+        monkeypatch.setattr(module, "time", lambda: NOW)
+
+
+def answer(
+    send: t.Callable[..., t.Any], environ: dict[str, t.Any], *args: t.Any, **options: t.Any
+) -> Answer:
+    """Everything that arrives at the client."""
+    try:
+        response = send(*args, environ, **options)
+    except HTTPException as error:
+        return f"{type(error).__name__}", [], b""
+    chunks, status, headers = run_wsgi_app(response, environ, buffered=True)
+    return status, headers.to_wsgi_list(), b"".join(chunks)
+
+
+def options(root: Path, **more: t.Any) -> dict[str, t.Any]:
+    return {
+        "_root_path": str(root),
+        "response_class": Response,
+        "use_x_sendfile": False,
+        **more,
+    }
+
+
+def assert_same(root: Path, path: t.Any, environ: dict[str, t.Any], **more: t.Any) -> Answer:
+    given = options(root, **more)
+    ours = answer(files.send_file, environ.copy(), path, **given)
+    theirs = answer(werkzeug.utils.send_file, environ.copy(), path, **given)
+    assert ours == theirs
+    return ours
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "style.css").write_bytes(bytes(range(256)) * 80)
+    (tmp_path / "empty").touch()
+    (tmp_path / "large.bin").write_bytes(os.urandom(200_000))
+    (tmp_path / "pack.tar.gz").write_bytes(b"gz")
+    os.utime(tmp_path / "style.css", ns=(10**18, 1_700_000_000_123_456_789))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["style.css", "empty", "large.bin", "pack.tar.gz"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
+def test_a_file_is_sent_with_werkzeug_s_headers(root: Path, name: str, method: str) -> None:
+    assert_same(root, name, create_environ(method=method))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"mimetype": "text/plain"},
+        {"mimetype": "application/x-thing; v=1"},
+        {"as_attachment": True},
+        {"as_attachment": True, "download_name": "other.txt"},
+        {"download_name": "жёлтый.txt"},
+        {"download_name": ""},
+        {"conditional": False},
+        {"etag": False},
+        {"etag": "mine"},
+        {"last_modified": 1_600_000_000},
+        {"max_age": 0},
+        {"max_age": 3600},
+        {"max_age": -1},
+        {"max_age": lambda path: 60},
+        {"max_age": lambda path: None},
+        {"use_x_sendfile": True},
+        {"response_class": werkzeug.wrappers.Response},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["style.css", "pack.tar.gz"])
+def test_every_option_does_what_werkzeug_s_does(
+    root: Path, name: str, more: dict[str, t.Any]
+) -> None:
+    assert_same(root, name, create_environ(), **more)
+
+
+CONDITIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "Range": st.sampled_from(
+            ["bytes=0-9", "bytes=-5", "bytes=99999-", "bytes=0-1,4-5", "lines=1-2", "x"]
+        ),
+        "If-Range": st.sampled_from(["{etag}", '"other"', "Tue, 14 Nov 2023 22:13:20 GMT", "x"]),
+        "If-None-Match": st.sampled_from(["{etag}", "W/{etag}", '"other"', "*", "x"]),
+        "If-Match": st.sampled_from(["{etag}", '"other"', "*"]),
+        "If-Modified-Since": st.sampled_from(
+            ["Tue, 14 Nov 2023 22:13:20 GMT", "Tue, 14 Nov 2000 22:13:20 GMT", "x", ""]
+        ),
+        "If-Unmodified-Since": st.just("Tue, 14 Nov 2000 22:13:20 GMT"),
+    },
+)
+
+
+@given(headers=CONDITIONS, method=st.sampled_from(["GET", "HEAD", "POST"]))
+@settings(deadline=None, max_examples=200)
+def test_conditions_and_ranges_are_answered_as_werkzeug_does(
+    tmp_path_factory: pytest.TempPathFactory, headers: dict[str, str], method: str
+) -> None:
+    root = tmp_path_factory.getbasetemp()
+    file = root / "style.css"
+    file.write_bytes(bytes(range(256)) * 80)
+    os.utime(file, ns=(10**18, 1_700_000_000_123_456_789))
+    etag = dict(assert_same(root, "style.css", create_environ())[1])["ETag"]
+    sent = {name: value.replace("{etag}", etag) for name, value in headers.items()}
+    assert_same(root, "style.css", create_environ(method=method, headers=sent))
+
+
+def test_the_client_s_copy_is_good(root: Path) -> None:
+    etag = dict(assert_same(root, "style.css", create_environ())[1])["ETag"]
+    status, _, body = assert_same(
+        root, "style.css", create_environ(headers={"If-None-Match": etag})
+    )
+    assert (status, body) == ("304 NOT MODIFIED", b"")
+
+
+def test_a_range_beyond_the_end_is_refused_and_the_file_closed(root: Path) -> None:
+    """An open file would be a ResourceWarning here, and warnings are errors."""
+    environ = create_environ(headers={"Range": "bytes=99999-"})
+    assert assert_same(root, "style.css", environ)[0] == "RequestedRangeNotSatisfiable"
+
+
+@pytest.mark.parametrize("header", ["If-Modified-Since", "If-Range"])
+def test_a_date_no_calendar_has_is_ignored(root: Path, header: str) -> None:
+    environ = create_environ(
+        headers={header: "Fri, 31 Dec 9999 23:59:59 -9999", "Range": "bytes=0-1"}
+    )
+    status, _, _ = answer(files.send_file, environ, "style.css", **options(root))
+    assert status in {"200 OK", "206 PARTIAL CONTENT"}
+
+
+NAMES = st.text(
+    st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40
+).filter(lambda name: name not in {".", ".."} and len(name.encode()) < 200)
+
+
+@given(name=NAMES, as_attachment=st.booleans())
+@example(name="my report.pdf", as_attachment=True)
+@example(name='quo"ted.txt', as_attachment=False)
+@example(name="data:text.css", as_attachment=False)
+@example(name="x.TAR.GZ", as_attachment=False)
+@example(name="x.tgz", as_attachment=False)
+@example(name=".css", as_attachment=False)
+@settings(deadline=None)
+def test_every_name_gets_werkzeug_s_headers(
+    tmp_path_factory: pytest.TempPathFactory, name: str, as_attachment: bool
+) -> None:
+    root = tmp_path_factory.getbasetemp()
+    file = root / name
+    file.write_bytes(b"x")
+    try:
+        results = []
+        for send in (files.send_file, werkzeug.utils.send_file):
+            try:
+                given = options(root, as_attachment=as_attachment)
+                results.append(answer(send, create_environ(), name, **given))
+            except ValueError as error:  # A line break in the name can't be in a header.
+                results.append(str(error))  # type: ignore[arg-type]
+        assert results[0] == results[1]
+    finally:
+        file.unlink()
+
+
+@given(
+    name=st.from_regex(
+        r"[a-zA-Z:.]{0,5}(\.(css|TXT|gz|tgz|tar|svgz|Z|bz2|nope|js))*", fullmatch=True
+    )
+)
+def test_types_are_guessed_as_mimetypes_does(name: str) -> None:
+    mimetypes.init()
+    mimetype, encoding = mimetypes.guess_type(name)
+    assert files._guess_type(name) == (mimetype or "application/octet-stream", encoding)
+
+
+def test_a_type_added_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert files._guess_type("x.torsyq")[0] == "application/octet-stream"
+    monkeypatch.setitem(mimetypes.types_map, ".torsyq", "text/torsyq")
+    assert files._guess_type("x.torsyq")[0] == "text/torsyq"
+
+
+def test_types_are_guessed_before_mimetypes_has_read_its_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mimetypes, "inited", False)
+    assert files._guess_type("x.css") == ("text/css", None)
+
+
+def test_an_open_file_is_sent(root: Path) -> None:
+    given = options(root, mimetype="text/plain")
+    status, headers, body = answer(files.send_file, create_environ(), io.BytesIO(b"abc"), **given)
+    assert (status, body) == ("200 OK", b"abc")
+    assert ("Content-Length", "3") in headers
+
+
+def test_a_path_object_is_sent(root: Path) -> None:
+    assert assert_same(root, root / "style.css", create_environ())[0] == "200 OK"
+
+
+def test_the_server_s_own_way_to_send_files_is_used(root: Path) -> None:
+    environ = create_environ()
+
+    def wrap(file: t.IO[bytes], size: int) -> list[bytes]:
+        with file:
+            return [b"by the server: ", file.read()]
+
+    environ["wsgi.file_wrapper"] = wrap
+    with files.send_file("pack.tar.gz", environ, **options(root)) as response:
+        assert b"".join(response(environ, lambda *_: None)) == b"by the server: gz"  # type: ignore[arg-type]
+
+
+def test_a_missing_file_is_an_error_of_the_app(root: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        files.send_file("nope", create_environ(), **options(root))
+
+
+# From within a directory
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    inside = tmp_path / "inside"
+    (inside / "sub" / ".hidden").mkdir(parents=True)
+    for name in ("a.txt", "sub/b.txt", "sub/.hidden/c.txt", "-d_e.f"):
+        (inside / name).write_text(name)
+    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "inside-too.txt").write_text("secret")
+    return tmp_path
+
+
+PARTS = st.sampled_from(
+    [
+        "a.txt",
+        "sub",
+        "b.txt",
+        ".hidden",
+        "c.txt",
+        "..",
+        ".",
+        "",
+        "secret.txt",
+        "inside",
+        "~",
+        "\0",
+        "\\",
+        "-d_e.f",
+        "%2e%2e",
+        "c:",
+        "nul",
+    ]
+)
+PATHS = st.lists(PARTS, min_size=1, max_size=5).map("/".join) | st.text(max_size=12)
+
+
+@given(path=PATHS)
+@example(path="../secret.txt")
+@example(path="sub/../../secret.txt")
+@example(path="/etc/passwd")
+@example(path="//etc/passwd")
+@example(path="../inside-too.txt")
+@settings(
+    deadline=None,
+    max_examples=300,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_no_path_leads_out_and_every_path_is_answered_as_by_werkzeug(tree: Path, path: str) -> None:
+    results = []
+    for send in (files.send_from_directory, werkzeug.utils.send_from_directory):
+        for root, directory in (
+            (tree, "inside"),
+            (tree / "inside", "."),
+            (Path("/"), tree / "inside"),
+        ):
+            given = options(root)
+            results.append(answer(send, create_environ(), directory, path, **given))
+    assert results[:3] == results[3:]
+    assert b"secret" not in {body for _, _, body in results}
+    assert {status for status, _, _ in results} <= {"200 OK", "NotFound"}
+
+
+@given(path=PATHS)
+def test_a_harmless_path_is_one_that_safe_join_leaves_alone(path: str) -> None:
+    if files._is_harmless(path):
+        assert safe_join("/directory", path) == f"/directory/{path}"
+
+
+def test_a_directory_is_not_a_file(tree: Path) -> None:
+    with pytest.raises(NotFound):
+        files.send_from_directory("inside", "sub", create_environ(), **options(tree))
+
+
+def test_a_subclass_of_the_response_is_made_by_werkzeug(tree: Path) -> None:
+    class Other(Response):
+        pass
+
+    given = options(tree, response_class=Other)
+    with files.send_from_directory("inside", "a.txt", create_environ(), **given) as response:
+        assert type(response) is Other
+
+
+def test_a_static_file_is_sent_by_the_app(tree: Path) -> None:
+    app = Flask("app", root_path=str(tree), static_folder="inside")
+    with app.test_client().get("/inside/sub/b.txt") as response:
+        assert (response.status_code, response.text) == (200, "sub/b.txt")
+        assert response.headers["Cache-Control"] == "no-cache"
+    assert app.test_client().get("/inside/../secret.txt").status_code == 404
+
+
+def test_headers_stay_in_order() -> None:
+    """What proxies and tests that print responses see."""
+    app = Flask("app", root_path=os.path.dirname(__file__), static_folder=".", static_url_path="/s")
+    with app.test_client().get(f"/s/{Path(__file__).name}") as response:
+        assert isinstance(response.headers, Headers)
+        assert [name for name, _ in response.headers] == [
+            "Content-Disposition",
+            "Content-Type",
+            "Content-Length",
+            "Last-Modified",
+            "Cache-Control",
+            "ETag",
+            "Date",
+            "Accept-Ranges",
+        ]
