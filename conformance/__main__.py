@@ -20,6 +20,7 @@ from conformance.runner import run
 from conformance.runner import Side
 from conformance.supply import environment
 from conformance.supply import pin
+from conformance.supply import product
 from conformance.supply import sdist
 from conformance.supply import SupplyError
 from conformance.supply import unpack
@@ -66,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if options.pin:
         return _pin(suites)
+    if options.only != "flask":
+        product()
     if options.only:
         return max(_one_side(suite, options.only) for suite in suites)
     results = _all(suites, options)
@@ -110,10 +113,16 @@ def _suite(suite: Suite, ends: float | None, keep: bool) -> Result:
     if keep and ends is None and not suite.absent:
         store(suite, result)
     print(summary(result), flush=True)
-    for difference in result.get("lost", []):
+    _tell(result.get("lost", []))
+    return result
+
+
+def _tell(lost: list[Result], most: int = 12) -> None:
+    for difference in lost[:most]:
         cause = difference["reason"] or (difference["why"].splitlines() or ["?"])[0][:200]
         print(f"    {difference['torsyq']}: {difference['test']}: {cause}", flush=True)
-    return result
+    if len(lost) > most:
+        print(f"    and {len(lost) - most} more: see the stored result", flush=True)
 
 
 def _fits(suite: Suite, ends: float) -> bool:

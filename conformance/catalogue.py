@@ -69,6 +69,11 @@ class Suite:
     def result(self) -> pathlib.Path:
         return RESULTS / f"{self.slug}.json"
 
+    @property
+    def smoke_file(self) -> str:
+        # Not the bare name: pytest puts the file's folder on the path, before the package it tests.
+        return f"smoke_{self.slug.replace('-', '_')}.py"
+
     def explain(self, test: str) -> str:
         """The stored cause of a difference in *test*; empty when nobody has explained it."""
         for known in self.known:
@@ -87,7 +92,9 @@ def load(path: pathlib.Path = HERE / "suites.toml") -> list[Suite]:
 def _suite(table: dict[str, t.Any]) -> Suite:
     known = tuple(Known(**entry) for entry in table.pop("known", []))
     env = tuple(table.pop("env", {}).items())
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+    values: dict[str, t.Any] = {}
+    for key, value in table.items():
+        values[key] = tuple(value) if isinstance(value, list) else value
     return Suite(known=known, env=env, **values)
 
 

@@ -80,12 +80,14 @@ def unpack(suite: Suite, place: pathlib.Path) -> pathlib.Path:
     """Lay a fresh copy of the suite's tests at *place*; gives the folder pytest starts in."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
+    # Where a suite brings no settings, pytest would climb up and read this repository's.
+    (place / "pytest.ini").touch()
     if suite.smoke:
-        shutil.copy(SMOKE / f"{suite.slug.replace('-', '_')}.py", place)
+        shutil.copy(SMOKE / suite.smoke_file, place)
         return place
     with tarfile.open(sdist(suite)) as tar:
         tar.extractall(place, filter="data")
-    (top,) = place.iterdir()
+    (top,) = (entry for entry in place.iterdir() if entry.is_dir())
     for name in suite.drop:
         shutil.rmtree(top / name)
     return top / suite.cwd
@@ -103,6 +105,17 @@ def environment(suite: Suite) -> pathlib.Path:
         pip("install", "-q", "--no-deps", "-r", str(suite.pins), python=python_of(folder))
         stamp.write_text(wanted)
     return python_of(folder)
+
+
+def product() -> pathlib.Path:
+    """Build and install Torsyq from this checkout, once for all suites; gives the folder it is in.
+
+    What is proved is the package as it would be published, not the folder it was written in.
+    """
+    place = CACHE / "product"
+    shutil.rmtree(place, ignore_errors=True)
+    pip("install", "-q", "--no-deps", "--target", str(place), str(ROOT))
+    return place
 
 
 def pin(suite: Suite) -> None:

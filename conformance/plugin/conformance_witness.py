@@ -16,12 +16,12 @@ RANK = {"passed": 0, "xfailed": 1, "skipped": 2, "failed": 3}
 
 class Witness:
     def __init__(self, path: str) -> None:
-        self.file = open(path, "w")
+        self.path = path
         self.outcomes: dict[str, tuple[str, str]] = {}
 
     def write(self, **fields: object) -> None:
-        self.file.write(json.dumps(fields) + "\n")
-        self.file.flush()
+        with open(self.path, "a") as file:
+            file.write(json.dumps(fields) + "\n")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         outcome = "xfailed" if report.skipped and hasattr(report, "wasxfail") else report.outcome
@@ -48,7 +48,6 @@ class Witness:
         module = sys.modules.get("flask")
         flask_class = getattr(module, "Flask", None)
         self.write(framework=getattr(flask_class, "__module__", None))
-        self.file.close()
 
 
 def pytest_configure(config: pytest.Config) -> None:
