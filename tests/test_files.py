@@ -338,7 +338,7 @@ def test_a_subclass_of_the_response_is_made_by_werkzeug(tree: Path) -> None:
 def test_a_static_file_is_sent_by_the_app(tree: Path) -> None:
     app = Flask("app", root_path=str(tree), static_folder="inside")
     with app.test_client().get("/inside/sub/b.txt") as response:
-        assert (response.status_code, response.text) == (200, "sub/b.txt")
+        assert (response.status_code, response.get_data()) == (200, b"sub/b.txt")
         assert response.headers["Cache-Control"] == "no-cache"
     assert app.test_client().get("/inside/../secret.txt").status_code == 404
 
