@@ -251,6 +251,16 @@ def test_a_default_of_the_debug_option_changes_no_variable() -> None:
     assert "FLASK_DEBUG" not in os.environ
 
 
+def test_the_app_is_an_option_and_a_variable(project: Path, runner: CliRunner) -> None:
+    for name in ("one", "two"):
+        (project / f"{name}.py").write_text(
+            f"from torsyq import Flask\napp = Flask('x')\napp.add_url_rule('/{name}', '{name}')\n"
+        )
+    os.environ["FLASK_APP"] = "one"
+    assert "/one" in runner.invoke(cli, ["routes"]).output
+    assert "/two" in runner.invoke(cli, ["--app", "two", "routes"]).output
+
+
 def test_the_command_line_tells_app_run_to_do_nothing(app: Flask, runner: CliRunner) -> None:
     runner.invoke(FlaskGroup(create_app=lambda: app), ["routes"])
     assert os.environ["FLASK_RUN_FROM_CLI"] == "true"

@@ -1,0 +1,66 @@
+"""The program torsyq: Flask's commands and its own, with the doors open."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import torsyq.doors
+from torsyq.__main__ import main
+from torsyq.__main__ import torsyq as program
+from torsyq.cli import cli
+from torsyq.cli import FlaskGroup
+
+from .servers import run
+
+
+def test_it_has_flasks_commands_and_its_own() -> None:
+    output = CliRunner().invoke(program, ["--help"]).stdout
+    names = {line.split()[0] for line in output.split("Commands:")[1].splitlines() if line.strip()}
+    assert {"run", "routes", "shell", "doors", "serve"} <= names
+
+
+def test_flask_has_only_flasks() -> None:
+    """So that no command of an app or of a plugin is shadowed there."""
+    assert type(cli) is FlaskGroup
+    assert sorted(cli.commands) == ["routes", "run", "shell"]
+
+
+def test_doors_prints_the_folder_whatever_app_is_near(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.joinpath("app.py").write_text("print('noise')\nraise RuntimeError\n")
+    result = CliRunner().invoke(program, ["doors"])
+    assert (result.exit_code, result.output) == (0, f"{torsyq.doors.path()}\n")
+
+
+def test_its_own_commands_do_not_load_the_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that watches the workers must stay free of what the app opens."""
+    monkeypatch.chdir(tmp_path)
+    tmp_path.joinpath("app.py").write_text("raise RuntimeError('loaded')\n")
+    result = CliRunner().invoke(program, ["serve", "--help"])
+    assert result.exit_code == 0
+    assert result.output.startswith("Usage: torsyq serve [OPTIONS]")
+
+
+def test_an_unknown_command(tmp_path: Path) -> None:
+    result = run(tmp_path, "-m", "torsyq", "nope", doors=False)
+    assert result.returncode == 2
+    assert "Error: No such command 'nope'." in result.stderr
+
+
+def test_main_opens_the_doors_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(sys, "argv", ["torsyq", "doors"])
+    for name in [name for name in sys.modules if name.split(".")[0] == "flask"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 0
+    assert sys.path[0] == torsyq.doors.path()

@@ -1,0 +1,388 @@
+"""torsyq serve: real workers on granian, over HTTP, and what it refuses to start with."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import multiprocessing
+import os
+import re
+import signal
+import socket
+import ssl
+import sys
+import typing as t
+import urllib.request
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torsyq import Flask
+from torsyq import serve
+from torsyq.cli import ScriptInfo
+from torsyq.serve import AccessFormatter
+from torsyq.serve import check_address
+from torsyq.serve import check_app
+from torsyq.serve import check_certificate
+from torsyq.serve import serve_command
+
+from .servers import free_port
+from .servers import PATIENCE
+from .servers import process
+from .servers import run
+from .servers import until
+
+HELLO = """
+import os
+import time
+from pathlib import Path
+from flask import Flask, request
+
+app = Flask(__name__)
+
+@app.route("/")
+def index():
+    return f"{type(app).__module__} {os.getpid()} {os.environ.get('COLOUR')}"
+
+@app.route("/slow")
+def slow():
+    Path("begun").touch()
+    while not Path("finish").exists():
+        time.sleep(0.01)
+    return "finished"
+
+def create_app(name):
+    made = Flask(name)
+    made.add_url_rule("/", view_func=lambda: made.name)
+    return made
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "hello.py").write_text(HELLO)
+    return tmp_path
+
+
+class Options(t.NamedTuple):
+    """How the server is started."""
+
+    port: int
+    args: tuple[str, ...]
+
+
+def options(*args: str, app: str = "hello") -> Options:
+    port = free_port()
+    return Options(port, ("-m", "torsyq", "--app", app, "serve", "-p", str(port), *args))
+
+
+def test_it_serves_the_app_on_torsyq_in_a_process_of_its_own(project: Path) -> None:
+    (project / ".env").write_text("COLOUR=blue\n")
+    port, args = options("--threads", "2")
+    with process(project, *args, doors=False) as server:
+        module, pid, colour = server.wait_for(port).text.split()
+        assert (module, colour) == ("torsyq.app", "blue")
+        assert int(pid) != server.popen.pid
+        assert server.stop() == 0
+    lines = server.output.splitlines()
+    assert lines[:3] == [
+        " * Serving Flask app 'hello'",
+        " * Debug mode: off",
+        " * Interface: wsgi, workers: 1, threads of each: 2",
+    ]
+    assert '"GET / HTTP' not in server.output
+
+
+def test_a_factory_with_arguments(project: Path) -> None:
+    port, args = options(app="hello:create_app('made here')")
+    with process(project, *args) as server:
+        assert server.wait_for(port).text == "made here"
+
+
+def test_several_workers_answer(project: Path) -> None:
+    port, args = options("--workers", "2")
+    with process(project, *args) as server:
+        server.wait_for(port)
+        seen: set[str] = set()
+
+        def both_seen() -> bool:
+            answer = server.get(port)
+            if answer is not None:
+                seen.add(answer.text)
+            return len(seen) == 2
+
+        until("an answer from each worker", both_seen)
+
+
+def test_a_worker_that_dies_is_replaced(project: Path) -> None:
+    port, args = options()
+    with process(project, *args) as server:
+        first = server.wait_for(port).text
+        os.kill(int(first.split()[1]), signal.SIGKILL)
+        assert server.wait_for(port, good=lambda answer: answer.text != first).status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_finishes_requests_in_flight(project: Path, number: int) -> None:
+    port, args = options()
+    with process(project, *args) as server, socket.socket() as client:
+        server.wait_for(port)
+        client.settimeout(PATIENCE)
+        client.connect(("127.0.0.1", port))
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        until("the view to begin", (project / "begun").exists)
+        server.popen.send_signal(number)
+        server.wait_for_output("Stopping worker")
+        assert server.popen.poll() is None
+        (project / "finish").touch()
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.endswith(b"\r\n\r\nfinished")
+        assert server.popen.wait(PATIENCE) == 0
+
+
+def test_a_request_that_does_not_end_is_given_up_after_the_timeout(project: Path) -> None:
+    port, args = options("--stop-timeout", "1")
+    with process(project, *args) as server, socket.socket() as client:
+        server.wait_for(port)
+        client.connect(("127.0.0.1", port))
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        until("the view to begin", (project / "begun").exists)
+        server.stop()
+        assert "refused to gracefully stop" in server.output
+
+
+def test_the_access_log_shows_each_request_on_one_line(project: Path) -> None:
+    """Whatever is in its path."""
+    port, args = options("--access-log")
+    with process(project, *args) as server:
+        server.wait_for(port)
+        assert server.get(port, "/a%0a%1b%5b31m[INFO]%20forged") is not None
+        output = server.wait_for_output("forged")
+    assert re.search(r'- "GET / HTTP/1\.1" 200 \d', output)
+    assert r'- "GET /a\n\x1b[31m[INFO] forged HTTP/1.1" 404 ' in output
+
+
+@pytest.mark.parametrize(
+    ("app", "text", "code", "message"),
+    [
+        ("broken", "raise RuntimeError('oh no')", 1, "RuntimeError: oh no"),
+        ("broken", "import missing_dependency", 2, "No module named 'missing_dependency'"),
+        ("not_there", "", 2, "Error: Could not import 'not_there'."),
+    ],
+)
+def test_a_broken_app_ends_it_at_once(
+    project: Path, app: str, text: str, code: int, message: str
+) -> None:
+    (project / "broken.py").write_text(text + "\n")
+    result = run(project, *options(app=app).args)
+    assert (result.returncode, message in result.stderr) == (code, True), result.stderr
+    assert "granian" not in result.stdout
+
+
+def test_a_taken_port_ends_it(project: Path) -> None:
+    """Granian would share the port with whoever has it."""
+    port, args = options()
+    with process(project, *args) as server:
+        server.wait_for(port)
+        result = run(project, *args)
+    assert result.returncode == 1
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use." in result.stderr
+    assert "choose another with --port" in result.stderr
+
+
+# -- HTTPS -------------------------------------------------------------------------------------
+
+
+class Pair(t.NamedTuple):
+    """The files of a certificate and of its key."""
+
+    cert: Path
+    key: Path
+
+
+def certificate(folder: Path, password: bytes | None = None) -> Pair:
+    """Make a certificate for localhost that is its own authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day)
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    made = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    pair = Pair(folder / "cert.pem", folder / "key.pem")
+    pair.cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if password is not None:
+        encryption = serialization.BestAvailableEncryption(password)
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    pair.key.write_bytes(key.private_bytes(pem, pkcs8, encryption))
+    return pair
+
+
+def test_it_serves_https(project: Path) -> None:
+    pair = certificate(project)
+    port, args = options("--cert", str(pair.cert), "--key", str(pair.key))
+    trust = ssl.create_default_context(cafile=pair.cert)
+
+    def ask() -> str | None:
+        try:
+            with urllib.request.urlopen(f"https://localhost:{port}/", context=trust) as answer:
+                return t.cast(bytes, answer.read()).decode()
+        except OSError:
+            assert server.popen.poll() is None, server.output
+            return None
+
+    with process(project, *args) as server:
+        assert until("an answer over TLS", ask).startswith("torsyq.app ")
+
+
+def test_a_certificate_and_key_that_fit_are_accepted(tmp_path: Path) -> None:
+    pair = certificate(tmp_path)
+    check_certificate(str(pair.cert), str(pair.key))
+
+
+@pytest.mark.parametrize("wrong", ["other", "encrypted", "garbage", "missing"])
+def test_a_key_that_cannot_be_used_is_named(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "other").mkdir()
+    pair = certificate(tmp_path, b"secret" if wrong == "encrypted" else None)
+    key = {"other": certificate(tmp_path / "other").key, "encrypted": pair.key}.get(wrong)
+    if key is None:
+        key = tmp_path / "made-up"
+        if wrong == "garbage":
+            key.write_text("nothing of the kind")
+    with pytest.raises(click.ClickException, match="cannot be used with the key") as caught:
+        check_certificate(str(pair.cert), str(key))
+    assert repr(str(key)) in caught.value.message
+
+
+# -- in process --------------------------------------------------------------------------------
+
+
+def test_without_granian_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "granian", None)
+    result = CliRunner().invoke(serve_command, [])
+    assert result.exit_code == 1
+    assert "pip install 'torsyq[serve]'" in result.output
+
+
+@pytest.mark.parametrize("args", [["--cert", __file__], ["--key", __file__]])
+def test_certificate_and_key_go_together(args: list[str]) -> None:
+    result = CliRunner().invoke(serve_command, args)
+    assert result.exit_code == 2
+    assert "--cert" in result.output
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [("host.invalid", "port 1: "), ("192.0.2.1", "Cannot assign requested address")],
+)
+def test_an_address_that_cannot_be_bound_is_named(host: str, reason: str) -> None:
+    with pytest.raises(click.ClickException, match=f"cannot listen on {host}") as caught:
+        check_address(host, 1)
+    assert reason in caught.value.message
+
+
+def test_an_address_stays_free_after_the_check() -> None:
+    port = free_port()
+    check_address("127.0.0.1", port)
+    check_address("127.0.0.1", port)
+
+
+def test_the_server_is_asked_for_what_the_options_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import granian.server
+    from granian.constants import Interfaces
+
+    seen: dict[str, t.Any] = {}
+
+    class Server:
+        def __init__(self, target: str, **given: t.Any) -> None:
+            seen.update(given)
+
+        def serve(self, target_loader: t.Callable[[], Flask], wrap_loader: bool) -> None:
+            seen["app"] = target_loader()
+
+    monkeypatch.setattr(granian.server, "Server", Server)
+    monkeypatch.setattr(serve, "check_app", lambda info: None)
+    pair = certificate(tmp_path)
+    app = Flask("in_process")
+    args = ["-h", "127.0.0.1", "-p", "0", "-w", "3", "-t", "5", "--access-log"]
+    args += ["--cert", str(pair.cert), "--key", str(pair.key), "--stop-timeout", "9"]
+    result = CliRunner().invoke(serve_command, args, obj=ScriptInfo(create_app=lambda: app))
+    assert result.exit_code == 0, result.output
+    assert seen["app"] is app
+    assert (seen["workers"], seen["blocking_threads"], seen["log_access"]) == (3, 5, True)
+    assert (seen["ssl_cert"], seen["ssl_key"]) == pair
+    assert seen["interface"] is Interfaces.WSGI
+    assert seen["workers_kill_timeout"] == 9
+
+
+class Ended(Exception):
+    """In place of the end of the process."""
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial of the app without a process of its own, so that its steps can be watched."""
+
+    def end(code: int) -> t.NoReturn:
+        raise Ended(code)
+
+    class Trial:
+        exitcode: int
+
+        def __init__(self, target: t.Callable[..., None], args: tuple[t.Any, ...]) -> None:
+            self.run = target
+            self.args = args
+
+        def start(self) -> None:
+            try:
+                self.run(*self.args)
+            except Ended as ended:
+                self.exitcode = ended.args[0]
+
+        def join(self) -> None:
+            pass
+
+    monkeypatch.setattr(multiprocessing, "Process", Trial)
+    monkeypatch.setattr(os, "_exit", end)
+
+
+def test_an_app_that_loads_is_no_reason_to_end(in_this_process: None) -> None:
+    check_app(ScriptInfo(create_app=lambda: Flask("good")))
+
+
+def test_the_reason_why_an_app_does_not_load_goes_to_stderr(
+    in_this_process: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> Flask:
+        raise ValueError("oh no")
+
+    with pytest.raises(SystemExit) as caught:
+        check_app(ScriptInfo(create_app=broken))
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.endswith(
+        "ValueError: oh no\nError: The app could not be loaded; the server was not started.\n"
+    )
+    with pytest.raises(SystemExit) as caught:
+        check_app(ScriptInfo("no_such_module"))
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "Error: Could not import 'no_such_module'.\n"
+
+
+@given(st.text())
+def test_a_line_of_the_access_log_is_printable(text: str) -> None:
+    record = logging.LogRecord("access", logging.INFO, "", 0, "%s", (text,), None)
+    line = AccessFormatter("%(message)s").format(record)
+    assert line.isprintable()
+    assert line == text or not text.isprintable()
