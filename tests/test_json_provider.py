@@ -171,14 +171,50 @@ def test_a_subclass_s_default_is_a_method() -> None:
     )
 
 
-def test_encoders_are_kept_and_bounded() -> None:
+def test_encoders_are_kept_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     provider = DefaultJSONProvider(ours_app)
-    assert provider._encoder({}) is provider._encoder({})
-    assert provider._encoder({"default": str}) is not provider._encoder({"default": str})
+    assert provider.dumps([1]) == provider.dumps([1], separators=None) == "[1]"
+    with monkeypatch.context() as patch:
+        patch.delattr(DefaultJSONProvider, "_make_encoder")
+        assert provider.dumps([1]) == provider.dumps([1], separators=None) == "[1]"
+
     for indent in range(_MAX_KEPT + 10):
         assert provider.dumps([1], indent=indent) == json.dumps([1], indent=indent)
-    assert provider._kept_encoders is not None
     assert len(provider._kept_encoders) == _MAX_KEPT
+    assert len(DefaultJSONProvider._kept_encoders) == 0
+
+
+def test_an_encoder_with_a_default_of_the_call_s_own_is_not_kept() -> None:
+    provider = DefaultJSONProvider(ours_app)
+    assert provider.dumps([{1}], default=list) == "[[1]]"
+    assert len(provider._kept_encoders) == 0
+
+
+def _circles() -> t.Iterator[t.Any]:
+    circle: list[t.Any] = []
+    circle.append(circle)
+    yield circle
+    yield {"a": (circle,)}
+    deep: list[t.Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    yield deep
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"indent": 1}, {"default": lambda o: [o]}])
+def test_what_contains_itself_or_is_too_deep(kwargs: dict[str, t.Any]) -> None:
+    theirs, ours = pair()
+    for value in (*_circles(), object() if kwargs.get("default") else 1):
+        assert _type_of_outcome(ours, value, kwargs) == _type_of_outcome(theirs, value, kwargs)
+
+
+def _type_of_outcome(provider: t.Any, value: t.Any, kwargs: dict[str, t.Any]) -> t.Any:
+    try:
+        return provider.dumps(value, **kwargs)
+    except RecursionError:
+        return RecursionError
+    except ValueError as error:
+        return str(error)
 
 
 @pytest.mark.parametrize("debug", [True, False])

@@ -6,13 +6,15 @@ settings at the same second are the same byte for byte, and each reads the other
 
 from __future__ import annotations
 
-import binascii
-import hmac
 import time
 import typing as t
 import zlib
+from binascii import a2b_base64
+from binascii import b2a_base64
 from functools import lru_cache
+from hmac import compare_digest
 
+from itsdangerous import BadSignature
 from itsdangerous import URLSafeTimedSerializer
 
 _to_url_safe = bytes.maketrans(b"+/", b"-_")
@@ -82,35 +84,41 @@ class SigningSerializer(URLSafeTimedSerializer):
         """
         if max_age is not None and type(s) is str and salt is None and not return_timestamp:
             try:
-                payload = self._verified(s.encode(), max_age)
-                if payload is not None:
-                    return self.serializer.loads(payload.decode())
+                return self._loads(s.encode(), max_age)
             except Exception:
                 pass  # ItsDangerous says below what is wrong with it.
 
         return super().loads(s, max_age, return_timestamp, salt)
 
-    def _verified(self, signed: bytes, max_age: int) -> bytes | None:
-        """What was signed, or ``None`` where that needs a closer look."""
-        macs = self._macs
-        if macs is None:
-            macs = self._derive_macs()
-        if not self.is_text_serializer:
-            return None
+    def _loads(self, text: bytes, max_age: int) -> t.Any:
+        """The object again, if text and object are as they usually are; an exception if not.
 
-        value, _, signature = signed.rpartition(b".")
-        for mac in macs:
-            if hmac.compare_digest(_signature(mac, value), signature):
+        PERF: all in one; what it would call is written out (4 Python calls of 6).
+        """
+        signed, _, signature = text.rpartition(b".")
+        for inner, outer in self._macs or self._derive_macs():
+            inner = inner.copy()
+            inner.update(signed)
+            outer = outer.copy()
+            outer.update(inner.digest())
+            expected = b2a_base64(outer.digest(), newline=False).translate(_to_url_safe)
+            if compare_digest(expected.rstrip(b"="), signature):
                 break
         else:
-            return None
+            raise BadSignature("not signed with any of the keys")
 
-        payload, dot, issued = value.rpartition(b".")
-        if not dot or not 0 <= int(time.time()) - int.from_bytes(_decode(issued)) <= max_age:
-            return None
-        if payload.startswith(b"."):
-            return zlib.decompress(_decode(payload[1:]))
-        return _decode(payload)
+        payload, dot, issued = signed.rpartition(b".")
+        age = int(time.time()) - int.from_bytes(
+            a2b_base64(issued.translate(_from_url_safe) + b"=" * (-len(issued) % 4))
+        )
+        if not dot or not 0 <= age <= max_age or not self.is_text_serializer:
+            raise BadSignature("too old, or of another kind")
+
+        packed = payload.removeprefix(b".")
+        data = a2b_base64(packed.translate(_from_url_safe) + b"=" * (-len(packed) % 4))
+        if packed is not payload:
+            data = zlib.decompress(data)
+        return self.serializer.loads(data.decode())
 
     def _derive_macs(self) -> tuple[_Mac, ...]:
         try:
@@ -142,18 +150,12 @@ def _signature(mac: _Mac, value: bytes) -> bytes:
     inner.update(value)
     outer = mac.outer.copy()
     outer.update(inner.digest())
-    # PERF: _encode, written out.
-    text: bytes = binascii.b2a_base64(outer.digest(), newline=False)
-    return text.translate(_to_url_safe).rstrip(b"=")
+    return _encode(outer.digest())
 
 
 def _encode(data: bytes) -> bytes:
     """The data in the URL-safe alphabet of base64 (:rfc:`4648#5`), without padding."""
-    return binascii.b2a_base64(data, newline=False).translate(_to_url_safe).rstrip(b"=")
-
-
-def _decode(text: bytes) -> bytes:
-    return binascii.a2b_base64(text.translate(_from_url_safe) + b"=" * (-len(text) % 4))
+    return b2a_base64(data, newline=False).translate(_to_url_safe).rstrip(b"=")
 
 
 def _compress(data: bytes) -> bytes:

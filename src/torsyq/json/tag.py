@@ -34,8 +34,11 @@ from markupsafe import Markup
 from werkzeug.http import http_date
 from werkzeug.http import parse_date
 
+from ..globals import _cv_app
 from ..json import dumps
 from ..json import loads
+from .provider import DefaultJSONProvider
+from .provider import parse
 
 # The types JSON has and no default tag asks for.
 _plain_types = frozenset({str, int, float, bool, type(None)})
@@ -319,5 +322,8 @@ class TaggedJSONSerializer:
         # PERF: the keys of the default tags begin with a space. Where no text does, in either of
         # the ways JSON can write one, nothing is tagged.
         if self.order == self._default_order and '" ' not in value and "\\u0020" not in value:
+            ctx = _cv_app.get(None)
+            if ctx is None or type(ctx.app.json).loads is DefaultJSONProvider.loads:
+                return parse(value)
             return loads(value)
         return self._untag_scan(loads(value))
