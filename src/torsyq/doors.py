@@ -12,6 +12,10 @@ The doors live in one folder, which is opened by being on ``sys.path`` before Fl
     import flask                      # Torsyq
 
 or from outside, for any server: ``PYTHONPATH=$(torsyq doors) gunicorn hello:app``.
+
+An installed Torsyq also puts the folder at the end of the path, after its own ``site-packages``
+(a ``.pth`` file with that one path, no code). A Flask in there is found first and wins; where
+there is none, ``import flask`` finds Torsyq.
 """
 
 from __future__ import annotations
