@@ -22,10 +22,12 @@ from hypothesis import strategies as st
 from itsdangerous import URLSafeTimedSerializer
 from markupsafe import Markup
 from werkzeug.datastructures import CallbackDict
+from werkzeug.sansio.http import parse_cookie
 
 import torsyq
 from torsyq import request
 from torsyq import session
+from torsyq.cookies import find_cookie
 from torsyq.globals import request_ctx
 from torsyq.json.tag import TaggedJSONSerializer
 from torsyq.sessions import _lazy_sha1
@@ -583,3 +585,28 @@ class TestOpenedWhenTouched:
         app.session_interface = Closed()
         with app.test_request_context():
             assert type(request_ctx.session) is NullSession
+
+
+pieces = st.sampled_from(
+    ["session", "=", ";", " ", "\t", "a", "session=x", "; ", "é", "sess ion", ",", "."]
+)
+
+
+@given(st.lists(pieces, max_size=8).map("".join), st.sampled_from(["session", "a", "sess ion", ""]))
+def test_the_cookie_found_is_the_one_werkzeug_finds(header: str, name: str) -> None:
+    assert find_cookie(header, name) == parse_cookie(header).get(name)
+
+
+@pytest.mark.parametrize("touch", ["cookies", "headers", None])
+@pytest.mark.parametrize("quoted", [True, False])
+@pytest.mark.parametrize("own_class", [True, False])
+def test_the_session_is_found_however_the_request_was_read(
+    app: torsyq.Flask, touch: str | None, quoted: bool, own_class: bool
+) -> None:
+    if own_class:
+        app.request_class = type("MyRequest", (torsyq.Request,), {})
+    cookie = cookie_for({"a": 1}, "test key") + ('; b="c d"' if quoted else "")
+    with app.test_request_context(headers={"Cookie": cookie}):
+        if touch is not None:
+            getattr(request, touch)
+        assert session["a"] == 1

@@ -43,6 +43,20 @@ def parse_cookie(header: str, cls: type[MultiDict[str, str]]) -> MultiDict[str, 
     return multidict(cls, pairs)  # type: ignore[no-any-return]
 
 
+def find_cookie(header: str, name: str) -> str | None:
+    """The first cookie called *name*, as :func:`parse_cookie` finds it.
+
+    The header must not contain a quote.
+    """
+    for part in header.split(";"):
+        key, _, value = part.partition("=")
+        if key.strip(" \t") == name:
+            value = value.strip(" \t")
+            if name and not (" " in name or " " in value or "\t" in name or "\t" in value):
+                return value
+    return None
+
+
 def dump_cookie(
     key: str,
     value: str,

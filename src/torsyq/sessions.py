@@ -18,12 +18,13 @@ from itsdangerous import BadData
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.datastructures import CallbackDict
 
+from .cookies import find_cookie
 from .json.tag import TaggedJSONSerializer
 from .signing import signing_serializer
+from .wrappers import Request
 
 if t.TYPE_CHECKING:
     from .app import Flask
-    from .wrappers import Request
     from .wrappers import Response
 
 
@@ -243,9 +244,18 @@ class SecureCookieSessionInterface(SessionInterface):
             return None
 
         name = self.get_cookie_name(app)
-        cookies = request.cookies
-        # PERF: get() makes two Python calls.
-        value = cookies[name] if name in cookies else None  # noqa: SIM401
+        header = request.environ.get("HTTP_COOKIE", "")
+        read = request.__dict__
+        # PERF: 5 us, 8 Python calls less than to parse all cookies and put them into a dict.
+        if (
+            type(request) is Request
+            and "cookies" not in read
+            and "headers" not in read
+            and '"' not in header
+        ):
+            value = find_cookie(header, name)
+        else:
+            value = request.cookies.get(name)
         if not value:
             return self.session_class()
 

@@ -59,9 +59,8 @@ class SigningSerializer(URLSafeTimedSerializer):
             return super().dumps(obj, salt)
 
         data = self.serializer.dumps(obj, **self.serializer_kwargs).encode()
-        packed = _compress(data)
-
-        if len(packed) < len(data) - 1:
+        # The least that zlib gives is ten bytes.
+        if len(data) > 11 and len(packed := _compress(data)) < len(data) - 1:
             payload = b"." + _encode(packed)
         else:
             payload = _encode(data)

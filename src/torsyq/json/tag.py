@@ -309,12 +309,13 @@ class TaggedJSONSerializer:
         """
         kind = type(value)
         if kind is dict and (len(value) != 1 or next(iter(value)) not in self.tags):
-            return {
-                key: inner if type(inner) in _plain_types else self._tag_plain(inner)
-                for key, inner in value.items()
-            }
+            if _plain_types.issuperset(map(type, value.values())):
+                return value
+            return {key: self._tag_plain(inner) for key, inner in value.items()}
         if kind is list:
-            return [item if type(item) in _plain_types else self._tag_plain(item) for item in value]
+            if _plain_types.issuperset(map(type, value)):
+                return value
+            return [self._tag_plain(item) for item in value]
         return value if kind in _plain_types else self.tag(value)
 
     def loads(self, value: str) -> t.Any:
