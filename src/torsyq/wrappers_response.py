@@ -91,6 +91,8 @@ _steps = frozenset(
         "status_code",
     }
 )
+# Those of them that an instance does not have anyway.
+_replaceable = _steps - {"_status", "direct_passthrough", "headers", "response"}
 
 
 class Response(ResponseBase):
@@ -216,7 +218,7 @@ class Response(ResponseBase):
                 else type(body) is list
             )
             and type(headers) is Headers
-            and (len(self.__dict__) == 6 or _steps.isdisjoint(self.__dict__))
+            and (len(self.__dict__) == 6 or _replaceable.isdisjoint(self.__dict__))
         ):
             length = None
             to_send = headers._list.copy()
@@ -274,10 +276,10 @@ class Response(ResponseBase):
         elif bodiless:
             headers.remove("Content-Length")
         elif not length_known and self.automatically_set_content_length and self.is_sequence:
-            headers["Content-Length"] = str(sum(map(len, self.iterencode_chunks())))
+            headers["Content-Length"] = str(sum(map(len, self.iter_encoded())))
         return headers
 
-    def iterencode_chunks(self) -> Iterator[bytes]:
+    def iter_encoded(self) -> Iterator[bytes]:
         """The body's chunks, text encoded."""
         return encode_chunks(self.response)
 
@@ -288,7 +290,7 @@ class Response(ResponseBase):
             return Chunks((), self.close)
         if self.direct_passthrough:
             return self.response  # type: ignore[return-value]
-        return Chunks(self.iterencode_chunks(), self.close)
+        return Chunks(self.iter_encoded(), self.close)
 
     @classmethod
     def force_type(cls, response: ResponseBase, environ: WSGIEnvironment | None = None) -> Response:

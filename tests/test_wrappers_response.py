@@ -1,0 +1,453 @@
+"""A response is what Flask's response is, in fewer calls, and never breaks an answer apart."""
+
+from __future__ import annotations
+
+import io
+import sys
+import typing as t
+from datetime import datetime
+from datetime import UTC
+from http import HTTPStatus
+
+import flask
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+from markupsafe import Markup
+from werkzeug import datastructures as ds
+from werkzeug.test import create_environ
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response as BaseResponse
+
+import torsyq
+from torsyq.headers import Headers
+from torsyq.wrappers import Response
+
+ABSURD = "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
+
+
+def sent(response: t.Any, method: str = "GET", **keys: t.Any) -> t.Any:
+    """Status, headers and body as a server sees them."""
+    environ = create_environ("/here", "http://example.com/", method=method)
+    seen: list[t.Any] = []
+    chunks = response(environ | keys, lambda *given: seen.append(given))
+    try:
+        return seen[0], b"".join(chunks)
+    finally:
+        if hasattr(chunks, "close"):
+            chunks.close()
+
+
+def outcome(call: t.Callable[[], t.Any]) -> t.Any:
+    try:
+        return call()
+    except Exception as error:
+        return type(error)
+
+
+def described(response: t.Any) -> t.Any:
+    """What code that has a response in hand sees of it."""
+    names = (
+        "status", "status_code", "mimetype", "mimetype_params", "content_type", "content_length",
+        "is_sequence", "is_streamed", "is_json", "direct_passthrough", "location", "vary",
+    )  # fmt: skip
+    return [list(response.headers)] + [str(getattr(response, name)) for name in names]
+
+
+bodies: t.Any = st.sampled_from(
+    [
+        lambda: None, lambda: "", lambda: "text é", lambda: b"bytes", lambda: bytearray(b"array"),
+        lambda: Markup("<b>"), lambda: ["a", b"b", "é"], lambda: ["one"], lambda: [b"one"],
+        list, lambda: ("a", b"b"), lambda: iter(["a", b"b"]), lambda: (c for c in "abc"),
+        lambda: io.BytesIO(b"line\nline\n"), lambda: [bytearray(b"x")],
+    ]
+)  # fmt: skip
+statuses = st.sampled_from(
+    [None, 200, 201, 204, 206, 299, 304, 100, 199, 404, 500, 599, HTTPStatus.CREATED, "200 OK",
+     "404 gone fishing", "204", " 201 Created ", "299", "200  two spaces"]
+)  # fmt: skip
+headers: t.Any = st.sampled_from(
+    [
+        lambda: None, dict, lambda: {"X-A": "b"}, lambda: {"X-A": ["b", "c"]},
+        lambda: [("X-A", "b"), ("x-a", "c")], lambda: {"content-type": "a/b"},
+        lambda: {"Content-Length": "3"}, lambda: {"content-length": "3"},
+        lambda: {"Location": "/there"}, lambda: {"Location": "/é?x=[&y= "},
+        lambda: [("location", "/a"), ("Location", "/b")], lambda: {"Content-Location": "/é"},
+        lambda: {"Location": "http://EXAMPLE.com:80/é#f"}, lambda: {"Location": "?next"},
+        lambda: ds.Headers([("X-A", "b"), ("Content-Type", "c/d")]), lambda: ds.Headers(),
+        lambda: ds.Headers([("Location", "/é")]), lambda: [("X-A", 1)], lambda: ds.MultiDict({"a": "b"}),
+        lambda: {"Allow": "GET", "ETag": '"x"', "Content-Language": "kk", "Set-Cookie": "a=b"},
+    ]
+)  # fmt: skip
+types = st.sampled_from(
+    [None, "text/plain", "application/json", "application/xml", "image/svg+xml", "", "text/x; y=z"]
+)
+methods = st.sampled_from(["GET", "HEAD", "POST"])
+
+
+class OursAbsolute(Response):
+    autocorrect_location_header = True
+    automatically_set_content_length = False
+    default_mimetype = None
+    default_status = 202
+
+
+class FlasksAbsolute(flask.Response):
+    autocorrect_location_header = True
+    automatically_set_content_length = False
+    default_mimetype = None
+    default_status = 202
+
+
+PAIRS = [(Response, flask.Response), (OursAbsolute, FlasksAbsolute)]
+
+
+@settings(max_examples=400)
+@given(
+    st.sampled_from(PAIRS), bodies, statuses, headers, types, types, st.booleans(), methods
+)  # fmt: skip
+def test_any_response_is_made_and_sent_as_flasks(
+    classes: t.Any,
+    body: t.Any,
+    status: t.Any,
+    headers: t.Any,
+    mimetype: str | None,
+    content_type: str | None,
+    passthrough: bool,
+    method: str,
+) -> None:
+    ours, theirs = (
+        cls(body(), status, headers(), mimetype, content_type, passthrough) for cls in classes
+    )
+    assert described(ours) == described(theirs)
+    # With a direct passthrough a server gets the chunks as they are, text included: an error there.
+    assert outcome(lambda: sent(ours, method)) == outcome(lambda: sent(theirs, method))
+    assert described(ours) == described(theirs)
+
+
+changes: t.Any = st.sampled_from(
+    [
+        lambda r: r.set_data("other"), lambda r: r.set_data(b""), lambda r: setattr(r, "data", "x"),
+        lambda r: r.set_cookie("a", "b"), lambda r: r.set_cookie("a", "é", domain="x.y", secure=True),
+        lambda r: r.set_cookie("a", "b", expires=datetime(2030, 1, 1, tzinfo=UTC), samesite="lax"),
+        lambda r: r.delete_cookie("a", path="/x"), lambda r: r.headers.add("X-A", "b"),
+        lambda r: r.headers.set("content-length", "1"), lambda r: setattr(r, "status", "404 No"),
+        lambda r: setattr(r, "status_code", 304), lambda r: r.vary.add("Cookie"),
+        lambda r: r.vary.update(["A", "B"]), lambda r: setattr(r.cache_control, "max_age", 3),
+        lambda r: setattr(r, "mimetype", "text/x"), lambda r: r.headers.pop("Content-Type", None),
+        lambda r: r.headers.clear(), lambda r: setattr(r, "location", "/é"), lambda r: r.add_etag(),
+        lambda r: r.freeze(), lambda r: r.stream.write(b"more"), lambda r: r.get_data(),
+        lambda r: setattr(r, "content_length", 2), lambda r: r.make_sequence(),
+        lambda r: setattr(r, "content_security_policy", "default-src x"),
+        lambda r: setattr(r, "retry_after", 3), lambda r: r.set_etag("x", weak=True),
+        lambda r: setattr(r, "response", ["a", "b"]), lambda r: r.calculate_content_length(),
+        lambda r: r.call_on_close(lambda: None), lambda r: repr(r), lambda r: r.get_json(silent=True),
+        lambda r: setattr(r, "my_own", 1), lambda r: setattr(r, "allow", ["GET", "PUT"]),
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(st.sampled_from(["a", b"b", ["c", b"d"], None]), st.lists(changes, max_size=5), methods)
+def test_any_response_is_changed_as_flasks(
+    body: t.Any, changes: list[t.Callable[[t.Any], t.Any]], method: str
+) -> None:
+    pair = Response(body), flask.Response(body)
+    for change in changes:
+        results = [outcome(lambda: plain(change(response))) for response in pair]  # noqa: B023
+        assert results[0] == results[1]
+        assert described(pair[0]) == described(pair[1])
+    assert sent(pair[0], method) == sent(pair[1], method)
+
+
+def plain(value: t.Any) -> t.Any:
+    return None if callable(value) else value
+
+
+# Calls
+
+
+def calls_of(function: t.Callable[[], t.Any]) -> int:
+    calls = []
+    sys.setprofile(lambda frame, event, _: calls.append(frame) if event == "call" else None)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return len(calls) - 1  # But the lambda itself.
+
+
+def test_making_and_sending_text_is_one_call_each() -> None:
+    environ = create_environ()
+    Response("warm", mimetype="text/plain")
+    assert calls_of(lambda: Response("hello")) == 1
+    assert calls_of(lambda: Response(b"hello", mimetype="text/plain")) == 1
+    response = Response("hello")
+    assert calls_of(lambda: response(environ, print_nothing)) == 2
+
+
+def print_nothing(status: str, headers: t.Any, exc_info: t.Any = None) -> t.Any:
+    """A server that does not care."""
+
+
+def test_text_is_sent_as_a_plain_list() -> None:
+    environ = create_environ()
+    assert type(Response("hello")(environ, print_nothing)) is list
+    closing = Response("hello")
+    closing.call_on_close(lambda: None)
+    assert type(closing(environ, print_nothing)) is not list
+
+
+def test_a_response_can_be_sent_twice() -> None:
+    response = Response(["a", "b"])
+    assert sent(response) == sent(response)
+
+
+# Replaced steps
+
+STEPS: dict[str, t.Callable[..., t.Any]] = {
+    "get_wsgi_headers": lambda self, environ: ds.Headers([("X-Own", "yes")]),
+    "get_app_iter": lambda self, environ: [b"own"],
+    "get_wsgi_response": lambda self, environ: ([b"own"], "299 Own", [("X-Own", "yes")]),
+    "iter_encoded": lambda self: iter([b"own"]),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_replaced_in_a_subclass_is_taken(name: str) -> None:
+    ours = type("Own", (Response,), {name: STEPS[name]})
+    theirs = type("Own", (flask.Response,), {name: STEPS[name]})
+    assert sent(ours("hello")) == sent(theirs("hello"))
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_replaced_in_a_mixin_is_taken(name: str) -> None:
+    mixin = type("Mixin", (), {name: STEPS[name]})
+    ours, theirs = type("Own", (mixin, Response), {}), type("Own", (mixin, flask.Response), {})
+    assert sent(ours("hello")) == sent(theirs("hello"))
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_replaced_on_the_instance_is_taken(name: str) -> None:
+    pair: list[t.Any] = [Response("hello"), flask.Response("hello")]
+    for response in pair:
+        setattr(response, name, STEPS[name].__get__(response))
+    assert sent(pair[0]) == sent(pair[1])
+
+
+def test_closing_is_the_subclasss_business() -> None:
+    closed = []
+
+    class Own(Response):
+        def close(self) -> None:
+            closed.append("class")
+            super().close()
+
+    response = Own("hello")
+    response.call_on_close(lambda: closed.append("callback"))
+    assert sent(response)[1] == b"hello"
+    assert closed == ["class", "callback"]
+    patched: t.Any = Response("hello")
+    patched.close = lambda: closed.append("instance")
+    sent(patched)
+    assert closed[2:] == ["instance"]
+
+
+def test_a_subclass_sees_the_steps_of_being_made() -> None:
+    seen: list[t.Any] = []
+
+    def own(base: t.Any) -> t.Any:
+        class Own(base):
+            def set_data(self, value: t.Any) -> None:
+                seen.append(value)
+                super().set_data(value)
+
+            def _clean_status(self, value: t.Any) -> t.Any:
+                seen.append(value)
+                return super()._clean_status(value)
+
+        return Own
+
+    for base in (Response, flask.Response):
+        seen.append(described(own(base)("hello", 201)))
+    assert seen[:3] == seen[3:]
+
+
+@pytest.mark.parametrize("headers", [None, ds.Headers([("X", "y")]), [("X", "y")]])
+def test_a_subclass_can_keep_its_status_elsewhere(headers: t.Any) -> None:
+    class Own(Response):
+        @property
+        def status(self) -> t.Any:
+            return "299 Own"
+
+        @status.setter
+        def status(self, value: t.Any) -> None:
+            self._status, self._status_code = "299 Own", 299
+
+    assert sent(Own("hello", 200, headers))[0][0] == "299 Own"
+
+
+# Conversions
+
+
+def test_a_werkzeug_response_becomes_one_of_ours() -> None:
+    made = BaseResponse("hello", 201, {"X-A": "b"})
+    response = Response.force_type(made)
+    assert response is made  # type: ignore[comparison-overlap]
+    assert type(response) is Response
+    assert type(response.headers) is Headers
+    assert sent(response) == sent(BaseResponse("hello", 201, {"X-A": "b"}))
+
+
+def test_a_wsgi_application_becomes_one_of_ours() -> None:
+    def application(environ: t.Any, start_response: t.Any) -> t.Any:
+        start_response("201 Made", [("X-A", "b")])
+        return [b"a", b"b"]
+
+    environ = create_environ()
+    response = Response.force_type(application, environ)  # type: ignore[arg-type]
+    expected = flask.Response.force_type(application, environ)  # type: ignore[arg-type]
+    assert sent(response) == sent(expected)
+    with pytest.raises(TypeError):
+        Response.force_type(application)  # type: ignore[arg-type]
+
+
+def test_the_headers_given_are_the_ones_kept() -> None:
+    given = ds.Headers([("X-A", "b")])
+    assert Response("hello", headers=given).headers is given
+
+
+def test_cookies_have_the_configs_limit(app: torsyq.Flask) -> None:
+    app.config["MAX_COOKIE_SIZE"] = 10
+    response = Response()
+    assert response.max_cookie_size == 4093
+    with app.app_context():
+        assert response.max_cookie_size == 10
+        with pytest.warns(UserWarning, match="too large"):
+            response.set_cookie("a", "b" * 20)
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("location", ["/a", "/é?x=y z#f", "http://é.example/<b>", "//other", ""])
+def test_a_redirect_is_sent_as_flasks(location: str, code: int) -> None:
+    assert sent(redirect(location, code, Response)) == sent(
+        redirect(location, code, flask.Response)
+    )
+
+
+def test_a_redirect_to_what_is_no_url_is_sent() -> None:
+    (status, headers), _ = sent(redirect("//[", 302, Response))
+    assert dict(headers)["Location"] == "//["
+    assert sent(Response(headers={"Content-Location": "//[é"}))[0][0] == "200 OK"
+
+
+def test_files_are_streamed_and_closed() -> None:
+    for passthrough in (False, True):
+        file = io.BytesIO(b"content")
+        environ = create_environ()
+        response = Response(file, direct_passthrough=passthrough)
+        chunks: t.Any = response(environ, print_nothing)
+        assert b"".join(chunks) == b"content"
+        chunks.close()
+        assert file.closed
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "status",
+    [0, 99, 600, 1000, -200, True, "", " ", "wtf", "wtf 200", "99 x", "0 OK", "200x", "200\tOK",
+     "200 O\r\nK", "200 OK\0x", "2000 OK", "٢٠٠ OK", None, 200.0, b"200 OK"],
+)  # fmt: skip
+def test_a_status_no_answer_can_have_is_refused_when_set(status: t.Any) -> None:
+    response = Response()
+    with pytest.raises((ValueError, TypeError)):
+        response.status = status
+    with pytest.raises((ValueError, TypeError)):
+        response.status_code = status
+    if status is not None:
+        with pytest.raises((ValueError, TypeError)):
+            Response(status=status)
+    assert response.status == "200 OK"
+
+
+def test_a_status_no_answer_can_have_is_refused_from_elsewhere() -> None:
+    with pytest.raises(ValueError, match="no status"):
+        Response.force_type(BaseResponse("x", "wtf"))
+
+    class Own(Response):
+        def get_wsgi_response(self, environ: t.Any) -> t.Any:
+            return [b""], "999", []
+
+    with pytest.raises(ValueError, match="no status"):
+        sent(Own())
+
+
+@pytest.mark.parametrize("bad", ["a\r\nb", "a\nb", "a\rb", "a\0b"])
+def test_line_ends_and_nul_are_refused(bad: str) -> None:
+    response = Response()
+    for use in (
+        lambda: response.headers.add(bad, "x"),
+        lambda: response.headers.set("X", bad),
+        lambda: response.set_cookie(bad),
+        lambda: response.set_cookie("a", expires=bad),
+        lambda: response.set_cookie("a", domain=bad),
+        lambda: response.set_cookie("a", path=bad),
+        lambda: setattr(response, "location", bad),
+        lambda: setattr(response, "mimetype", bad),
+        lambda: Response(content_type=bad),
+        lambda: Response(mimetype=bad),
+        lambda: Response(headers={bad: "x"}),
+        lambda: Response(headers={"X": bad}, content_type="a/b"),
+        lambda: Response.force_type(BaseResponse(headers=[(bad, "x")])),
+    ):
+        with pytest.raises(ValueError, match="must not contain"):
+            use()
+    assert len(response.headers) == 1
+
+
+def test_names_set_behind_our_back_are_refused_on_sending() -> None:
+    headers = ds.Headers()
+    response = Response("x", headers=headers)
+    headers["X\r\nY"] = "z"
+    with pytest.raises(ValueError, match="must not contain"):
+        sent(response)
+
+
+# Conditions
+
+
+def conditional(cls: t.Any, keys: dict[str, str], etag: bool, **kwargs: t.Any) -> t.Any:
+    response = cls("x" * 10, headers={"Date": "Thu, 01 Jan 2026 00:00:00 GMT"})
+    response.last_modified = datetime(2020, 1, 1, tzinfo=UTC)
+    if etag:
+        response.set_etag("tag")
+    response.make_conditional(create_environ() | keys, **kwargs)
+    return sent(response, **keys)
+
+
+@pytest.mark.parametrize("etag", [False, True])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {}, {"HTTP_IF_NONE_MATCH": '"tag"'}, {"HTTP_IF_NONE_MATCH": '"other"'},
+        {"HTTP_IF_MATCH": '"other"'}, {"HTTP_IF_MODIFIED_SINCE": "Sat, 01 Jan 2022 00:00:00 GMT"},
+        {"HTTP_RANGE": "bytes=0-3"}, {"HTTP_RANGE": "bytes=0-3", "HTTP_IF_RANGE": '"tag"'},
+        {"HTTP_RANGE": "bytes=0-3", "HTTP_IF_RANGE": '"other"'},
+    ],
+)  # fmt: skip
+def test_conditions_are_answered_as_by_flask(keys: dict[str, str], etag: bool) -> None:
+    kwargs = {"accept_ranges": True, "complete_length": 10}
+    expected = conditional(flask.Response, keys, etag, **kwargs)
+    assert conditional(Response, keys, etag, **kwargs) == expected
+
+
+@pytest.mark.parametrize("etag", [False, True])
+def test_absurd_dates_in_conditions_are_ignored(etag: bool) -> None:
+    usual = conditional(Response, {}, etag)
+    assert conditional(Response, {"HTTP_IF_MODIFIED_SINCE": ABSURD}, etag) == usual
+    keys = {"HTTP_RANGE": "bytes=0-3", "HTTP_IF_RANGE": ABSURD}
+    (status, _), body = conditional(Response, keys, etag, accept_ranges=True, complete_length=10)
+    assert (status, body) == ("200 OK", b"x" * 10)
