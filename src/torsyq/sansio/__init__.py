@@ -1,0 +1,1 @@
+"""What apps and blueprints know before there is a request."""
