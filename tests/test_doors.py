@@ -80,9 +80,25 @@ def opened(unopened: None) -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_each_module_of_flask_is_the_module_of_torsyq(opened: None, name: str) -> None:
     ours = importlib.import_module(name.replace("flask", "torsyq", 1))
+    importlib.import_module("flask")
+    del sys.modules[name]
     assert importlib.import_module(name) is ours
     assert ours.__spec__ is not None
     assert ours.__spec__.name == ours.__name__
+
+
+@pytest.mark.parametrize("order", ["", ".reverse()"])
+def test_in_a_fresh_process_no_module_is_loaded_twice(tmp_path: Path, order: str) -> None:
+    """Whichever is imported first, and with nothing of Torsyq there yet."""
+    code = f"""
+import importlib, sys
+names = {MODULES!r}
+names{order}
+found = [importlib.import_module(name) for name in names]
+print([m.__name__ for m in found] == [n.replace("flask", "torsyq", 1) for n in names])
+print(all(sys.modules[m.__name__] is m for m in found))
+"""
+    assert run(tmp_path, "-c", code).stdout == "True\nTrue\n"
 
 
 def test_there_is_a_door_for_each_module_and_for_nothing_else() -> None:
@@ -123,9 +139,11 @@ def test_loaded_submodules_are_in_sys_modules_at_once(opened: None) -> None:
 
 
 def test_what_torsyq_adds_is_reached_under_the_flask_name_too(opened: None) -> None:
-    """And is no second copy of the module."""
+    """And is no second copy of the module, whether it was loaded before or not."""
+    importlib.import_module("flask")
     assert importlib.import_module("flask.doors") is torsyq.doors
-    assert importlib.import_module("flask.cli._discovery") is sys.modules["torsyq.cli._discovery"]
+    del sys.modules["flask.doors"]
+    assert importlib.import_module("flask.doors") is torsyq.doors
 
 
 def test_what_neither_has_is_missing_under_its_flask_name(opened: None) -> None:
