@@ -79,7 +79,7 @@ def dump_cookie(
         if text and not text.isprintable() and _find_unsafe(text) is not None:
             raise ValueError(f"A cookie must not contain newline or NUL characters: {text!r}.")
     plain = (
-        not domain
+        domain is None
         and samesite in _same_site
         and key.isascii()
         and _is_bare(value) is not None

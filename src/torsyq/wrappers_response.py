@@ -220,7 +220,7 @@ class Response(ResponseBase):
             and type(headers) is Headers
             and (len(self.__dict__) == 6 or _replaceable.isdisjoint(self.__dict__))
         ):
-            length = None
+            length = location = None
             to_send = headers._list.copy()
             for name, value in to_send:
                 if name in _ordinary_names:
@@ -228,8 +228,13 @@ class Response(ResponseBase):
                 if name == "Content-Length":
                     length = value
                 elif name == "Location":
-                    if self.autocorrect_location_header or is_plain_path(value) is None:
+                    if (
+                        location is not None
+                        or self.autocorrect_location_header
+                        or is_plain_path(value) is None
+                    ):
                         break
+                    location = value
                 elif name.lower() in _particular_names:
                     break
             else:
