@@ -160,6 +160,8 @@ class SessionInterface:
     def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
         """Whether this response has to set the cookie: the session changed, or it is permanent
         and ``SESSION_REFRESH_EACH_REQUEST`` moves its end."""
+        if type(session) is SecureCookieSession and "_permanent" not in session:
+            return session.modified
         return session.modified or (
             session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]
         )

@@ -113,9 +113,10 @@ class SigningSerializer(URLSafeTimedSerializer):
         if not dot or not 0 <= age <= max_age or not self.is_text_serializer:
             raise BadSignature("too old, or of another kind")
 
-        packed = payload.removeprefix(b".")
+        compressed = payload.startswith(b".")
+        packed = payload[1:] if compressed else payload
         data = a2b_base64(packed.translate(_from_url_safe) + b"=" * (-len(packed) % 4))
-        if packed is not payload:
+        if compressed:
             data = zlib.decompress(data)
         return self.serializer.loads(data.decode())
 

@@ -1,0 +1,358 @@
+"""Templates: where they are found, what they know, and what rendering tells others."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+import typing as t
+from collections import OrderedDict
+
+import flask
+import flask.templating
+import jinja2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2.sandbox import SandboxedEnvironment
+
+import torsyq
+from torsyq import before_render_template
+from torsyq import g
+from torsyq import render_template
+from torsyq import render_template_string
+from torsyq import session
+from torsyq import stream_template
+from torsyq import stream_template_string
+from torsyq import template_rendered
+from torsyq.globals import request_ctx
+from torsyq.templating import _default_template_ctx_processor
+from torsyq.templating import DispatchingJinjaLoader
+from torsyq.templating import Environment
+
+
+@pytest.fixture
+def app(tmp_path: pathlib.Path) -> torsyq.Flask:
+    """An app with a blueprint; each has a folder of templates."""
+    files = {
+        "templates/page.html": "app {{ name }}",
+        "templates/base.html": "<{% block body %}{% endblock %}>",
+        "templates/child.html": '{% extends "base.html" %}{% block body %}{{ name }}{% endblock %}',
+        "templates/mail.txt": "{{ name }}",
+        "templates/picture.svg": "{{ name }}",
+        "templates/macros.html": "{% macro where() %}{{ request.path }}{% endmacro %}",
+        "templates/part.html": "{{ name }}{{ config.WHO }}{{ local }}",
+        "bp/page.html": "blueprint {{ name }}",
+        "bp/only.html": "only {{ name }}",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    app = torsyq.Flask("app", root_path=str(tmp_path))
+    app.config.update(TESTING=True, SECRET_KEY="key", WHO="me")
+    app.register_blueprint(
+        torsyq.Blueprint("bp", "bp", root_path=str(tmp_path), template_folder="bp")
+    )
+    app.register_blueprint(torsyq.Blueprint("bare", "bare", root_path=str(tmp_path)))
+    return app
+
+
+class TestFinding:
+    def test_the_app_s_folder_comes_first(self, app: torsyq.Flask) -> None:
+        with app.app_context():
+            assert render_template("page.html", name="x") == "app x"
+            assert render_template("only.html", name="x") == "only x"
+
+    def test_the_first_of_several_that_exists(self, app: torsyq.Flask) -> None:
+        with app.app_context():
+            assert render_template(["none.html", "only.html"], name="x") == "only x"
+            with pytest.raises(jinja2.TemplatesNotFound):
+                render_template(["a.html", "b.html"])
+
+    def test_a_template_object(self, app: torsyq.Flask) -> None:
+        template = app.jinja_env.from_string("{{ name }} {{ config.WHO }}")
+        with app.app_context():
+            assert render_template(template, name="x") == "x me"
+
+    @pytest.mark.parametrize("explain", [True, False])
+    def test_one_that_is_missing_is_named(
+        self, app: torsyq.Flask, explain: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app.config["EXPLAIN_TEMPLATE_LOADING"] = explain
+        with (
+            caplog.at_level(logging.INFO),
+            app.app_context(),
+            pytest.raises(jinja2.TemplateNotFound, match="^missing.html$"),
+        ):
+            render_template("missing.html")
+        assert ("Locating template 'missing.html'" in caplog.text) is explain
+        assert ("trying loader of blueprint 'bp'" in caplog.text) is explain
+
+    def test_explaining_finds_the_same(
+        self, app: torsyq.Flask, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app.config["EXPLAIN_TEMPLATE_LOADING"] = True
+        with caplog.at_level(logging.INFO), app.app_context():
+            assert render_template("page.html", name="x") == "app x"
+        assert "'page.html'" in caplog.text
+
+    def test_all_names(self, app: torsyq.Flask) -> None:
+        names = app.jinja_env.list_templates()
+        assert len(names) == len(set(names)) == 8
+        assert {"page.html", "only.html"} < set(names)
+
+    def test_loaders_are_those_of_who_has_templates(self, app: torsyq.Flask) -> None:
+        loader = DispatchingJinjaLoader(app)
+        owners = [owner.name for owner, _ in loader._iter_loaders("any")]
+        assert owners == ["app", "bp"]
+
+    def test_a_changed_file_is_read_again_where_asked_for(
+        self, app: torsyq.Flask, tmp_path: pathlib.Path
+    ) -> None:
+        app.config["TEMPLATES_AUTO_RELOAD"] = True
+        path = tmp_path / "templates" / "page.html"
+        with app.app_context():
+            assert render_template("page.html", name="x") == "app x"
+            path.write_text("new {{ name }}")
+            os.utime(path, (0, 0))
+            assert render_template("page.html", name="x") == "new x"
+
+
+class TestContext:
+    def test_the_processor_is_the_app_s_and_leaves_the_session_alone(
+        self, app: torsyq.Flask
+    ) -> None:
+        assert app.template_context_processors[None] == [_default_template_ctx_processor]
+        assert _default_template_ctx_processor() == {}
+        with app.app_context():
+            assert _default_template_ctx_processor() == {"g": g._get_current_object()}
+        with app.test_request_context():
+            assert _default_template_ctx_processor() == {
+                "g": g._get_current_object(),
+                "request": request_ctx.request,
+            }
+
+    @pytest.mark.parametrize(
+        ("source", "used"),
+        [
+            ("x", False),
+            ("{{ request.path }}{{ g }}{{ config.WHO }}", False),
+            ("{{ session.a }}", True),
+            ("{% if session %}{% endif %}", True),
+            ("{% if session is defined %}{% endif %}", True),
+            ("{% set s = session %}", False),
+            ("{{ get_flashed_messages() }}", True),
+            ("{% macro m() %}{{ session.a }}{% endmacro %}{{ m() }}", True),
+        ],
+    )
+    def test_a_response_varies_when_the_template_used_the_session(
+        self, source: str, used: bool
+    ) -> None:
+        for framework in (flask, torsyq):
+            app: t.Any = framework.Flask("app")
+            app.secret_key = "key"
+            render = framework.render_template_string
+            app.add_url_rule("/", view_func=lambda render=render: render(source))
+            assert ("Vary" in app.test_client().get("/").headers) is used
+
+    def test_what_the_view_passes_wins_over_processors_and_globals(self, app: torsyq.Flask) -> None:
+        app.context_processor(lambda: {"name": "processor", "request": "R", "more": 1})
+        with app.test_request_context("/where"):
+            assert render_template_string("{{ name }} {{ more }}", name="view") == "view 1"
+            assert render_template_string("{{ request }}") == "R"
+            assert render_template_string("{{ config }}", config=5) == "5"
+
+    def test_globals_that_come_late_are_known(self, app: torsyq.Flask) -> None:
+        app.jinja_env.globals["late"] = 1
+        with app.app_context():
+            template = app.jinja_env.from_string("{{ late }}")
+            assert render_template(template) == "1"
+            app.jinja_env.globals["late"] = 2
+            assert render_template(template) == "2"
+
+    def test_globals_of_one_template(self, app: torsyq.Flask) -> None:
+        env = app.jinja_env
+        template = env.from_string("{{ own }}{{ config.WHO }}", globals={"own": 1})
+        assert template.render() == "1me"
+        assert env.from_string("{{ own }}").render() == ""
+        assert template.render(own=2) == "2me"
+
+    def test_included_and_imported_templates(self, app: torsyq.Flask) -> None:
+        with app.test_request_context("/where"):
+            source = (
+                '{% from "macros.html" import where %}{{ where() }} '
+                '{% with local = 3 %}{% include "part.html" %}{% endwith %} '
+                '{% include "part.html" without context %}'
+            )
+            assert render_template_string(source, name="x") == "/where xme3 me"
+            assert render_template("child.html", name="<x>") == "<&lt;x&gt;>"
+
+    def test_a_template_of_plain_globals(self, app: torsyq.Flask) -> None:
+        code = app.jinja_env.compile("{{ a }}{{ b }}")
+        template = app.jinja_env.template_class.from_code(app.jinja_env, code, {"a": 1})
+        assert template.render(b=2) == "12"
+
+    @pytest.mark.parametrize(
+        ("name", "escaped"), [("page.html", True), ("mail.txt", False), ("picture.svg", True)]
+    )
+    def test_escaping_is_by_name(self, app: torsyq.Flask, name: str, escaped: bool) -> None:
+        with app.app_context():
+            assert ("&lt;" in render_template(name, name="<x>")) is escaped
+            assert render_template_string("{{ a }}", a="<") == "&lt;"
+
+
+class Row:
+    """An object with an attribute and an item of one name."""
+
+    both = "attribute"
+
+    def __getitem__(self, key: str) -> str:
+        if key in {"both", "item"}:
+            return f"item {key}"
+        raise KeyError(key)
+
+
+class OwnDict(dict[str, t.Any]):
+    own = "attribute"
+
+
+objects = st.sampled_from(
+    [
+        {"a": 1, "items": 2, "get": 3, "__class__": 4, "_x": 5, "": 6},
+        {},
+        Row(),
+        OwnDict(own=1, a=2),
+        OrderedDict(a=1, items=2),
+        [1],
+        None,
+        5,
+        "text",
+        jinja2.Undefined(name="u"),
+    ]
+)
+attributes = st.sampled_from(
+    ["a", "items", "get", "__class__", "_x", "", "both", "item", "own", "0", "missing"]
+)
+plain_env = jinja2.Environment()
+our_env = torsyq.Flask("app").jinja_env
+
+
+@given(objects, attributes)
+def test_attributes_and_items_are_found_as_jinja_finds_them(obj: t.Any, attribute: str) -> None:
+    outcomes: list[tuple[t.Any, ...]] = []
+    for env in (plain_env, our_env):
+        try:
+            found = env.getattr(obj, attribute)
+        except Exception as error:
+            outcomes.append((type(error), str(error)))
+        else:
+            outcomes.append((type(found), None if callable(found) else str(found)))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_sandbox_stays_one() -> None:
+    class Sandbox(Environment, SandboxedEnvironment):
+        pass
+
+    env = Sandbox(torsyq.Flask("app"))
+    assert (
+        env.from_string("{{ f.__globals__ }}{{ d.a }}").render(
+            f=test_a_sandbox_stays_one, d={"a": 1}
+        )
+        == "1"
+    )
+    with pytest.raises(jinja2.exceptions.SecurityError):
+        env.from_string("{{ f.__globals__.x }}").render(f=test_a_sandbox_stays_one)
+
+
+class TestEnvironment:
+    def test_it_knows_the_app_and_its_loader(self, app: torsyq.Flask) -> None:
+        env = Environment(app)
+        assert env.app is app
+        assert isinstance(env.loader, DispatchingJinjaLoader)
+        assert Environment(app, loader=None).loader is None
+
+    def test_an_app_may_have_another(self) -> None:
+        class Mine(Environment):
+            pass
+
+        class App(torsyq.Flask):
+            jinja_environment = Mine
+
+        assert type(App("app").jinja_env) is Mine
+
+
+class TestStreaming:
+    def test_in_a_request_the_stream_keeps_it(self, app: torsyq.Flask) -> None:
+        @app.get("/<name>")
+        def view(name: str) -> t.Any:
+            session["a"] = 1
+            if name == "file":
+                return stream_template("page.html", name=name)
+            return stream_template_string("{{ request.path }} {{ session.a }}")
+
+        client = app.test_client()
+        assert client.get("/file").text == "app file"
+        assert client.get("/text").text == "/text 1"
+
+    def test_outside_of_one_too(self, app: torsyq.Flask) -> None:
+        with app.app_context():
+            stream = stream_template_string("{{ a }}-{{ config.WHO }}", a=1)
+            assert "".join(stream) == "1-me"
+
+
+class TestSignals:
+    @pytest.fixture
+    def log(self, app: torsyq.Flask) -> t.Iterator[list[tuple[t.Any, ...]]]:
+        log: list[tuple[t.Any, ...]] = []
+
+        def before(sender: object, template: jinja2.Template, context: dict[str, t.Any]) -> None:
+            log.append(("before", sender, template.name, context["name"]))
+
+        def after(sender: object, template: jinja2.Template, context: dict[str, t.Any]) -> None:
+            log.append(("after", sender, template.name, context["name"]))
+
+        with before_render_template.connected_to(before), template_rendered.connected_to(after):
+            yield log
+
+    def test_rendering(self, app: torsyq.Flask, log: list[tuple[t.Any, ...]]) -> None:
+        with app.app_context():
+            render_template("page.html", name="x")
+        assert log == [("before", app, "page.html", "x"), ("after", app, "page.html", "x")]
+        assert log[0][1] is app
+
+    def test_streaming(self, app: torsyq.Flask, log: list[tuple[t.Any, ...]]) -> None:
+        with app.app_context():
+            stream = stream_template("page.html", name="x")
+            assert [entry[0] for entry in log] == ["before"]
+            next(stream)
+            assert len(log) == 1
+            list(stream)
+        assert [entry[0] for entry in log] == ["before", "after"]
+
+    def test_a_failure_ends_it(self, app: torsyq.Flask, log: list[tuple[t.Any, ...]]) -> None:
+        with app.app_context(), pytest.raises(ZeroDivisionError):
+            render_template_string("{{ 1 / 0 }}", name="x")
+        assert [entry[0] for entry in log] == ["before"]
+
+    def test_a_receiver_may_change_the_context(self, app: torsyq.Flask) -> None:
+        def receiver(sender: object, context: dict[str, t.Any], **extra: t.Any) -> None:
+            context["name"] = "changed"
+
+        with app.app_context(), before_render_template.connected_to(receiver, app):
+            assert render_template("page.html", name="x") == "app changed"
+
+
+@pytest.mark.parametrize(
+    "render", [render_template, render_template_string, stream_template, stream_template_string]
+)
+def test_an_app_is_needed(render: t.Callable[[str], object]) -> None:
+    with pytest.raises(RuntimeError, match="Working outside of application context"):
+        render("x")
+
+
+def test_json_in_a_template_is_the_app_s(app: torsyq.Flask) -> None:
+    with app.app_context():
+        text = render_template_string("{{ data | tojson }}", data={"b": "</script>", "a": 1})
+    assert text == '{"a": 1, "b": "\\u003c/script\\u003e"}'
