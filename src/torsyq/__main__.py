@@ -28,6 +28,8 @@ class Program(FlaskGroup):
     """The group behind ``torsyq``. Its own commands are imported when they are called for."""
 
     own: dict[str, str] = {
+        "compare": "torsyq.cli.compare:compare_command",
+        "doctor": "torsyq.cli.doctor:doctor_command",
         "serve": "torsyq.serve:serve_command",
     }
 
