@@ -19,7 +19,7 @@ from torsyq.body import Chunks
 from torsyq.body import content_length
 from torsyq.body import encode_chunks
 from torsyq.body import open_body
-from torsyq.body import read_body
+from torsyq.body import read_body as read_announced
 
 
 class Socket(io.RawIOBase):
@@ -48,6 +48,10 @@ def environ_of(
     if ended:
         environ["wsgi.input_terminated"] = True
     return environ
+
+
+def read_body(environ: dict[str, t.Any], maximum: int | None) -> bytes:
+    return read_announced(environ, content_length(environ), maximum)
 
 
 def outcome(call: t.Callable[[], t.Any]) -> t.Any:

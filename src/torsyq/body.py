@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import typing as t
+from asyncio import get_running_loop
 from io import BytesIO
 
 from werkzeug.exceptions import ClientDisconnected
@@ -12,7 +13,12 @@ from werkzeug.wsgi import ClosingIterator
 from werkzeug.wsgi import get_content_length
 from werkzeug.wsgi import LimitedStream
 
+from .incoming import Incoming
+from .loop import EitherIterator
+
 if t.TYPE_CHECKING:
+    from collections.abc import AsyncIterable
+    from collections.abc import AsyncIterator
     from collections.abc import Callable
     from collections.abc import Iterable
     from collections.abc import Iterator
@@ -24,7 +30,37 @@ AT_ONCE = 1 << 21
 _CHUNK = 1 << 16
 
 
-class WholeStream(LimitedStream):
+class BodyStream(LimitedStream):
+    """A body as a file, which can also be iterated with ``async for``, piece by piece."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        source = self._stream
+        if isinstance(source, Incoming):
+            while piece := await source.next_piece():
+                self._count(len(piece))
+                yield piece
+            self.on_disconnect()
+        else:
+            # The server's stream may wait for the client.
+            loop = get_running_loop()
+            while piece := await loop.run_in_executor(None, self.read, _CHUNK):
+                yield piece
+
+    def _count(self, size: int) -> None:
+        self._pos += size
+        if self._pos > self.limit:
+            raise RequestEntityTooLarge()
+
+
+class NoBody(BytesIO):
+    """An empty body, or one that was read already."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        return
+        yield b""
+
+
+class WholeStream(BodyStream):
     """A body the server marks the end of, read to that end.
 
     A body that ends before the length it announced, whose chunks are broken, or that goes on beyond
@@ -85,16 +121,17 @@ def open_body(environ: WSGIEnvironment, maximum: int | None) -> t.IO[bytes]:
     if "wsgi.input_terminated" in environ:
         return t.cast("t.IO[bytes]", WholeStream(stream, length, maximum))
     if length is None:
-        return BytesIO()
-    return t.cast("t.IO[bytes]", LimitedStream(stream, length))
+        return NoBody()
+    return t.cast("t.IO[bytes]", BodyStream(stream, length))
 
 
-def read_body(environ: WSGIEnvironment, maximum: int | None) -> bytes:
+def read_body(environ: WSGIEnvironment, length: int | None, maximum: int | None) -> bytes:
     """The whole body, as reading it from :func:`open_body` gives it.
+
+    :param length: its announced length.
 
     PERF: 0.6 us instead of 7 for a small one.
     """
-    length = content_length(environ)
     terminated = "wsgi.input_terminated" in environ
     if length is None or length > AT_ONCE or (maximum is not None and length > maximum):
         return open_body(environ, maximum).read()
@@ -114,13 +151,25 @@ def read_body(environ: WSGIEnvironment, maximum: int | None) -> bytes:
     return data + rest.read()
 
 
-def encode_chunks(chunks: Iterable[str | bytes]) -> Iterator[bytes]:
-    """*chunks*, text among them encoded."""
+def encode_chunks(chunks: Iterable[str | bytes]) -> Iterable[bytes]:
+    """*chunks*, text among them encoded. Of an async iterable, both kinds of iterator."""
+    if hasattr(chunks, "__aiter__"):
+        return EitherIterator(_encode_async(chunks))
     # PERF: a generator expression, so that a chunk costs one frame.
     return (
         chunk if type(chunk) is bytes else chunk.encode() if isinstance(chunk, str) else chunk
         for chunk in chunks
     )
+
+
+async def _encode_async(chunks: AsyncIterable[str | bytes]) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in chunks:
+            yield chunk.encode() if isinstance(chunk, str) else chunk
+    finally:
+        close = getattr(chunks, "aclose", None)
+        if close is not None:
+            await close()
 
 
 class Chunks(ClosingIterator):
@@ -130,6 +179,8 @@ class Chunks(ClosingIterator):
     """
 
     def __init__(self, chunks: Iterable[bytes], close: Callable[[], None]) -> None:
+        #: Where the chunks come from, if they can be awaited.
+        self.awaitable = chunks if isinstance(chunks, EitherIterator) else None
         self._chunks = iter(chunks)
         self._close = close
 

@@ -18,6 +18,7 @@ from werkzeug.wsgi import _get_server
 
 from . import json
 from .body import AT_ONCE
+from .body import content_length
 from .body import open_body
 from .body import read_body
 from .cookies import parse_cookie
@@ -49,11 +50,11 @@ _reading_steps = frozenset(
         "make_form_data_parser",
         "mimetype",
         "mimetype_params",
+        "query_string",
         "stream",
         "want_form_data_parsed",
     }
 )
-_form_types = {"application/x-www-form-urlencoded", "multipart/form-data"}
 _environ_headers = EnvironHeaders({})
 
 
@@ -154,8 +155,10 @@ class Request(RequestBase):
     @lazy
     def args(self) -> ds.MultiDict[str, str]:
         """The parsed query string; bytes that are not UTF-8 stay percent-encoded."""
-        # PERF: 3 arguments 1.9 us instead of 12.
-        text = self.query_string.decode("utf-8", "werkzeug.url_quote")
+        # PERF: 3 arguments 2.2 us instead of 10.
+        text = self.environ.get("QUERY_STRING", "")
+        if not (text.isascii() and self._plain and "query_string" not in self.__dict__):
+            text = self.query_string.decode("utf-8", "werkzeug.url_quote")
         return parse_query(text, self.parameter_storage_class)  # type: ignore[no-any-return]
 
     @lazy
@@ -166,7 +169,7 @@ class Request(RequestBase):
     @lazy
     def cookies(self) -> ds.ImmutableMultiDict[str, str]:
         """The cookies sent with the request."""
-        # PERF: 1.5 us for two cookies instead of 12.
+        # PERF: 1.9 us for two cookies instead of 10.
         if self._untouched_headers():
             header = self.environ.get("HTTP_COOKIE", "")
         else:
@@ -336,7 +339,7 @@ class Request(RequestBase):
     def _read_body(self) -> bytes:
         if not self._plain or "stream" in self.__dict__ or self.shallow:
             return self.stream.read()
-        data = read_body(self.environ, self.max_content_length)
+        data = read_body(self.environ, content_length(self.environ), self.max_content_length)
         self.__dict__["stream"] = io.BytesIO()
         return data
 
@@ -390,27 +393,47 @@ class Request(RequestBase):
             attach_enctype_error_multidict(self)
 
     def _parse_form_data(self) -> None:
-        mimetype = self.mimetype
-        length = self.content_length
-        if not self._plain or length is None or length > AT_ONCE or mimetype not in _form_types:
-            return super()._load_form_data()
-        # PERF: 5 fields 5 us instead of 40: the body at once, not through three streams.
-        body = getattr(self, "_cached_data", None)
-        if body is None:
-            body = self._read_body()
+        # PERF: 5 fields 6 us instead of 40: the body at once, not through three streams.
+        content_type = self.environ.get("CONTENT_TYPE")
+        length = content_length(self.environ)
+        if content_type and length is not None and length <= AT_ONCE and self._untouched_headers():
+            if content_type == "application/x-www-form-urlencoded":
+                return self._parse_urlencoded()
+            mimetype = self.mimetype
+            if mimetype == "application/x-www-form-urlencoded":
+                return self._parse_urlencoded()
+            if mimetype == "multipart/form-data":
+                return self._parse_multipart()
+        super()._load_form_data()
+
+    def _whole_body(self) -> bytes:
+        data: bytes | None = self.__dict__.get("_cached_data")
+        return self._read_body() if data is None else data
+
+    def _parse_multipart(self) -> None:
+        parser: t.Any = self.make_form_data_parser()
+        parsed = parser.parse_whole(self._whole_body(), self.mimetype, self.mimetype_params)
         attributes = self.__dict__
-        if mimetype == "multipart/form-data":
-            parser = self.make_form_data_parser()
-            parsed = parser.parse_whole(body, mimetype, self.mimetype_params)  # type: ignore[attr-defined]
-            attributes["stream"], attributes["form"], attributes["files"] = parsed
-            return
+        attributes["stream"], attributes["form"], attributes["files"] = parsed
+
+    def _parse_urlencoded(self) -> None:
+        body = self._whole_body()
         storage = self.parameter_storage_class
+        attributes = self.__dict__
         try:
             attributes["form"] = parse_query(body.decode(), storage)
         except UnicodeDecodeError:
             attributes["form"] = storage()
         attributes["files"] = storage()
         attributes["stream"] = io.BytesIO()
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the content type is JSON's, or one based on it (``application/*+json``)."""
+        # PERF: 0.3 us instead of 2.6 where it is plain.
+        if self.environ.get("CONTENT_TYPE") == "application/json" and self._untouched_headers():
+            return True
+        return super().is_json
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> t.Any:
         """The body parsed as JSON.
