@@ -223,6 +223,21 @@ def test_types_are_guessed_before_mimetypes_has_read_its_files(
     assert files._guess_type("x.css") == ("text/css", None)
 
 
+@pytest.mark.parametrize("separator", ["\n", "\r", "\0"])
+def test_a_type_can_not_start_a_header_of_its_own(root: Path, separator: str) -> None:
+    given = options(root, mimetype=f"text/plain{separator}Set-Cookie: a=b")
+    with pytest.raises(ValueError):
+        files.send_file("style.css", create_environ(), **given)
+
+
+def test_a_changed_file_is_described_anew(root: Path) -> None:
+    before = dict(assert_same(root, "pack.tar.gz", create_environ())[1])
+    (root / "pack.tar.gz").write_bytes(b"longer")
+    after = dict(assert_same(root, "pack.tar.gz", create_environ())[1])
+    assert (before["Content-Length"], after["Content-Length"]) == ("2", "6")
+    assert before["ETag"] != after["ETag"]
+
+
 def test_an_open_file_is_sent(root: Path) -> None:
     given = options(root, mimetype="text/plain")
     status, headers, body = answer(files.send_file, create_environ(), io.BytesIO(b"abc"), **given)
