@@ -293,3 +293,9 @@ def test_the_provider_does_not_keep_the_app() -> None:
     gc.collect()
     assert ref() is None
     assert provider.dumps([]) == "[]"
+
+
+def test_separators_given_as_a_list() -> None:
+    provider = DefaultJSONProvider(ours_app)
+    assert provider.dumps([1, 2], separators=[";", "="]) == "[1;2]"
+    assert len(provider._kept_encoders) == 0

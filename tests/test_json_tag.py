@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 import torsyq
 from torsyq.json import tag as ours_module
+from torsyq.json.provider import DefaultJSONProvider
 from torsyq.json.tag import JSONTag
 from torsyq.json.tag import PassList
 from torsyq.json.tag import TaggedJSONSerializer
@@ -322,3 +323,19 @@ def test_uuid_round_trip() -> None:
     value = uuid.UUID(int=5)
     assert serializer.dumps(value) == f'{{" u":"{value.hex}"}}'
     assert serializer.loads(serializer.dumps(value)) == value
+
+
+def test_the_app_s_provider_reads_and_writes() -> None:
+    class Loud(DefaultJSONProvider):
+        def dumps(self, obj: t.Any, **kwargs: t.Any) -> str:
+            return super().dumps(obj, **kwargs).upper()
+
+        def loads(self, s: str | bytes, **kwargs: t.Any) -> t.Any:
+            return super().loads(s.lower(), **kwargs)
+
+    app = torsyq.Flask("app")
+    app.json = Loud(app)
+    serializer = TaggedJSONSerializer()
+    with app.app_context():
+        assert serializer.dumps({"b": "x", "a": "y"}) == '{"A":"Y","B":"X"}'
+        assert serializer.loads('{"A":"Y"}') == {"a": "y"}

@@ -610,3 +610,10 @@ def test_the_session_is_found_however_the_request_was_read(
         if touch is not None:
             getattr(request, touch)
         assert session["a"] == 1
+
+
+def test_other_settings_of_an_interface_leave_it_opening_late() -> None:
+    interface = SecureCookieSessionInterface()
+    interface.salt = "other"
+    assert interface._lazy
+    assert not SessionInterface._lazy

@@ -224,3 +224,8 @@ def test_threads_share_a_serializer() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(16)))
+
+
+def test_a_key_longer_than_the_hash_s_block_is_hashed_first() -> None:
+    ours, theirs = pair(["k" * 200], derivation="none")
+    assert ours.dumps([1]) == theirs.dumps([1])
