@@ -16,6 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 from werkzeug import datastructures as ds
+from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.test import create_environ
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as BaseResponse
@@ -372,6 +373,15 @@ def test_a_status_no_answer_can_have_is_refused_when_set(status: t.Any) -> None:
         with pytest.raises((ValueError, TypeError)):
             Response(status=status)
     assert response.status == "200 OK"
+
+
+def test_a_status_of_the_apps_own_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(HTTP_STATUS_CODES, 299, "Own reason")
+    monkeypatch.setitem(HTTP_STATUS_CODES, 999, "Impossible")
+    assert Response(status=299).status == flask.Response(status=299).status == "299 OWN REASON"
+    for use in (lambda: Response(status=999), lambda: setattr(Response(), "status_code", 999)):
+        with pytest.raises(ValueError, match="no status"):
+            use()
 
 
 def test_a_status_no_answer_can_have_is_refused_from_elsewhere() -> None:

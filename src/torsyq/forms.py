@@ -44,9 +44,10 @@ def parse_query(text: str, cls: type[MultiDict[str, t.Any]]) -> t.Any:
     for item in text.replace("+", " ").split("&"):
         if item:
             name, _, value = item.partition("=")
-            if "%" in item:
-                name = _unquote(name)
+            if "%" in value:
                 value = _unquote(value)
+            if "%" in name:
+                name = _unquote(name)
             pairs.append((name, value))
     return multidict(cls, pairs)
 
@@ -101,20 +102,6 @@ class FormDataParser(_FormDataParser):
             _close_all(opened)
         return stream, form, files
 
-    def parse_whole(self, body: bytes, mimetype: str, options: dict[str, str]) -> Parsed:
-        """What :meth:`parse` gives for a body that is in memory, files kept there."""
-        parts = None
-        boundary = options.get("boundary", "")
-        if mimetype == "multipart/form-data" and boundary and boundary.isascii():
-            parts = parse_plain(
-                body, boundary.encode(), self.max_form_memory_size, self.max_form_parts
-            )
-        if parts is None:
-            return self.parse(BytesIO(body), mimetype, len(body), options)
-        fields = [(part.name, part.text()) for part in parts if part.filename is None]
-        files = [(part.name, part.file()) for part in parts if part.filename is not None]
-        return BytesIO(), multidict(self.cls, fields), multidict(self.cls, files)
-
     def _parse_urlencoded(
         self,
         stream: t.IO[bytes],
@@ -123,6 +110,32 @@ class FormDataParser(_FormDataParser):
         options: dict[str, str],
     ) -> Parsed:
         return stream, parse_query(stream.read().decode(), self.cls), self.cls()
+
+
+def parse_multipart(
+    body: bytes,
+    boundary: str,
+    max_field_size: int | None,
+    max_parts: int | None,
+    cls: type[MultiDict[str, t.Any]],
+) -> Parsed | None:
+    """What the parser gives for a form that is in memory, the files kept there.
+
+    ``None`` where the form is written in an unusual way, and for the parser to read.
+    """
+    if not boundary or not boundary.isascii():
+        return None
+    parts = parse_plain(body, boundary.encode(), max_field_size, max_parts)
+    if parts is None:
+        return None
+    fields = []
+    files = []
+    for part in parts:
+        if part.filename is None:
+            fields.append((part.name, part.text()))
+        else:
+            files.append((part.name, part.file()))
+    return BytesIO(), multidict(cls, fields), multidict(cls, files)
 
 
 def _close_all(streams: list[t.IO[bytes]]) -> None:

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from markupsafe import escape
 from werkzeug import exceptions
+from werkzeug.http import HTTP_STATUS_CODES
 
 from .wrappers_response import Response
 
@@ -26,7 +27,7 @@ _known_headers = {
     exceptions.ServiceUnavailable.get_headers,
     exceptions.Unauthorized.get_headers,
 }
-_steps = ("__call__", "get_response", "get_body", "get_description")
+_steps = ("__call__", "get_response", "get_body", "get_description", "name")
 
 
 def error_response(
@@ -55,10 +56,12 @@ def error_response(
         return response_class.force_type(error, environ)  # type: ignore[arg-type]
     description = error.description
     make = _usual_page if description is cls.description else _page
-    body = make(error.code, error.name, description)
-    response = response_class._made(body, error.code, "text/html; charset=utf-8")
-    if cls.get_headers is not exceptions.HTTPException.get_headers:
-        response.headers[:-1] = error.get_headers(environ)
+    body = make(error.code, HTTP_STATUS_CODES.get(error.code, "Unknown Error"), description)
+    if cls.get_headers is exceptions.HTTPException.get_headers:
+        headers = [("Content-Type", "text/html; charset=utf-8")]
+    else:
+        headers = error.get_headers(environ)
+    response = response_class._made(body, error.code, headers)
     if environ["REQUEST_METHOD"] == "HEAD":
         response.response = []
     return response

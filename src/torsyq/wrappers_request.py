@@ -23,6 +23,7 @@ from .body import open_body
 from .body import read_body
 from .cookies import parse_cookie
 from .forms import FormDataParser
+from .forms import parse_multipart
 from .forms import parse_query
 from .globals import _cv_app
 from .globals import current_app as current_app
@@ -397,22 +398,31 @@ class Request(RequestBase):
         content_type = self.environ.get("CONTENT_TYPE")
         length = content_length(self.environ)
         if content_type and length is not None and length <= AT_ONCE and self._untouched_headers():
-            if content_type == "application/x-www-form-urlencoded":
-                return self._parse_urlencoded()
-            mimetype = self.mimetype
+            mimetype, options = parse_content_type(content_type)
+            mimetype = mimetype.lower()
             if mimetype == "application/x-www-form-urlencoded":
                 return self._parse_urlencoded()
             if mimetype == "multipart/form-data":
-                return self._parse_multipart()
+                return self._parse_multipart(options)
         super()._load_form_data()
 
     def _whole_body(self) -> bytes:
         data: bytes | None = self.__dict__.get("_cached_data")
         return self._read_body() if data is None else data
 
-    def _parse_multipart(self) -> None:
-        parser: t.Any = self.make_form_data_parser()
-        parsed = parser.parse_whole(self._whole_body(), self.mimetype, self.mimetype_params)
+    def _parse_multipart(self, options: dict[str, str]) -> None:
+        body = self._whole_body()
+        storage = self.parameter_storage_class
+        parsed = parse_multipart(
+            body,
+            options.get("boundary", ""),
+            self.max_form_memory_size,
+            self.max_form_parts,
+            storage,
+        )
+        if parsed is None:
+            parser = self.make_form_data_parser()
+            parsed = parser.parse(io.BytesIO(body), "multipart/form-data", len(body), options)
         attributes = self.__dict__
         attributes["stream"], attributes["form"], attributes["files"] = parsed
 
@@ -426,6 +436,12 @@ class Request(RequestBase):
             attributes["form"] = storage()
         attributes["files"] = storage()
         attributes["stream"] = io.BytesIO()
+
+    def close(self) -> None:
+        """Close the uploaded files."""
+        # PERF: of a form without files, 0.1 us instead of 2.
+        if self.__dict__.get("files"):
+            super().close()
 
     @property
     def is_json(self) -> bool:

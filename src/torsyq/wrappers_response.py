@@ -150,9 +150,9 @@ class Response(ResponseBase):
                 content_type = full_content_type(mimetype)
         if status is None:
             status = self.default_status
-        if status == 200 and type(status) is int:
-            self._status = "200 OK"
-            self._status_code = 200
+        if type(status) is int and status in HTTP_STATUS_CODES and 100 <= status <= 599:
+            self._status = f"{status} {HTTP_STATUS_CODES[status].upper()}"
+            self._status_code = status
         else:
             self._status, self._status_code = self._clean_status(status)
         self.direct_passthrough = direct_passthrough
@@ -184,15 +184,18 @@ class Response(ResponseBase):
             items.append(("Content-Length", length))
 
     @classmethod
-    def _made(cls, body: bytes, status: int, content_type: str) -> t.Self:
+    def _made(cls, body: bytes, status: int, headers: list[tuple[str, str]]) -> t.Self:
         """A response without :meth:`__init__`, which of a subclass may do more."""
+        for name, value in headers:
+            if not (value.isprintable() and name.isprintable()):
+                check_header(name, value)
         self: t.Self = cls.__new__(cls)
         self._status, self._status_code = self._clean_status(status)
         self.direct_passthrough = False
         self._on_close = []
         self.response = [body]
-        self.headers = headers = _new_headers(Headers)
-        headers._list = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+        self.headers = _new_headers(Headers)
+        self.headers._list = [*headers, ("Content-Length", str(len(body)))]
         return self
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -310,7 +313,7 @@ class Response(ResponseBase):
         return result
 
     def _clean_status(self, value: str | int | HTTPStatus) -> tuple[str, int]:
-        if type(value) is int and value in HTTP_STATUS_CODES:
+        if type(value) is int and value in HTTP_STATUS_CODES and 100 <= value <= 599:
             return f"{value} {HTTP_STATUS_CODES[value].upper()}", value
         if not isinstance(value, (int, str)):
             raise TypeError(
