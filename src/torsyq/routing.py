@@ -20,7 +20,6 @@ import typing as t
 from itertools import takewhile
 from threading import Lock
 
-from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import Map as WerkzeugMap
@@ -168,7 +167,7 @@ class Map(WerkzeugMap):
         if environ["wsgi.url_scheme"] not in _HTTP or "HTTP_UPGRADE" in environ:
             return None
         raw: str = environ.get("PATH_INFO", "/")
-        method: str = environ["REQUEST_METHOD"]
+        method: str = environ["REQUEST_METHOD"].upper()
         for rule in plan.static.get(raw, ()):
             if rule.methods is None or method in rule.methods:
                 return rule, {}
@@ -183,7 +182,7 @@ class Map(WerkzeugMap):
                         except ValueError:
                             break
                     break
-        return self._search(plan, raw, method.upper())
+        return self._search(plan, raw, method)
 
     def _search(self, plan: Plan, raw: str, method: str) -> tuple[Rule, dict[str, t.Any]] | None:
         """Look a path up in the plan's tree; the rest of :meth:`lookup`."""
@@ -195,13 +194,15 @@ class Map(WerkzeugMap):
             found = find(plan.tree, path.split("/"), 0, (), method, missed)
             if found is not None:
                 leaf, values = found
-                arguments = leaf.arguments(values)
-                if leaf.redirects:
-                    return None
+                arguments: dict[str, t.Any] = dict(zip(leaf.names, values))  # noqa: B905
+                for name, to_python in leaf.converts:
+                    arguments[name] = to_python(arguments[name])
+                if leaf.rule.defaults:
+                    arguments.update(leaf.rule.defaults)
                 for rival in leaf.rivals:
                     if rival.suitable_for(arguments, method):
                         return None
-                return leaf.rule, arguments
+                return None if leaf.redirects else (leaf.rule, arguments)
         except ValidationError:
             pass
         except (AskWerkzeug, ValueError):
@@ -213,10 +214,10 @@ class Map(WerkzeugMap):
                 # COMPAT: Werkzeug walks once more then, and the order of the methods in the
                 # Allow header, a set's, shows that it added them twice.
                 missed *= 2
-        refusal = _refusal(missed, method)
-        if refusal is None:
-            return None
-        raise refusal
+        if not missed:
+            raise NotFound
+        _refuse(missed, method)
+        return None
 
     def describe(self) -> str:
         """Show the plan: the tree in the order it is tried, and the short cuts to its leaves.
@@ -409,18 +410,14 @@ def _adapter(attributes: dict[str, t.Any]) -> MapAdapter:
     return adapter
 
 
-def _refusal(missed: list[Rule], method: str) -> HTTPException | None:
-    """The error for a path whose rules, *missed*, all want another method; None: WebSocket's."""
+def _refuse(missed: list[Rule], method: str) -> None:
+    """Refuse a path whose rules all want another method, unless it is one of WebSocket's."""
     allowed: set[str] = set()
-    websocket = False
     for rule in missed:
         if rule.methods is not None and method not in rule.methods:
             allowed.update(rule.methods)
-        else:
-            websocket = True
     if allowed:
-        return MethodNotAllowed(valid_methods=list(allowed))
-    return None if websocket else NotFound()
+        raise MethodNotAllowed(valid_methods=list(allowed))
 
 
 def _decoded(text: str) -> str:
