@@ -51,6 +51,18 @@ class OwnDescription(exceptions.NotFound):
         return "<p>mine</p>"
 
 
+class Bare(exceptions.HTTPException):
+    """It answers for itself, and never called Werkzeug's constructor."""
+
+    code = 303
+
+    def __init__(self) -> None:
+        pass
+
+    def get_response(self, environ: t.Any = None, scope: t.Any = None) -> BaseResponse:
+        return BaseResponse("bare", 303)
+
+
 def patched() -> exceptions.NotFound:
     error = exceptions.NotFound()
     error.get_body = lambda *a: "patched"  # type: ignore[method-assign]
@@ -65,7 +77,7 @@ def key_error() -> exceptions.BadRequestKeyError:
 
 ERRORS: list[t.Callable[[], exceptions.HTTPException]] = [
     *exceptions.default_exceptions.values(),
-    Paid, OwnBody, OwnHeaders, OwnDescription, patched, key_error,
+    Paid, Bare, OwnBody, OwnHeaders, OwnDescription, patched, key_error,
     lambda: exceptions.NotFound("<script>\nalert(1)</script> é"),
     lambda: exceptions.NotFound(Markup("<b>bold</b>\nx")),
     lambda: exceptions.NotFound(""),

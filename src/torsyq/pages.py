@@ -46,11 +46,11 @@ def error_response(
     """
     cls = type(error)
     if not (
-        error.code is not None
+        _is_known(cls)  # type: ignore[arg-type]
+        and error.code is not None
         and error.response is None
         and issubclass(response_class, Response)
         and response_class._plain
-        and _is_known(cls)  # type: ignore[arg-type]
         and (not (own := vars(error)) or own.keys().isdisjoint(_steps))
     ):
         return response_class.force_type(error, environ)  # type: ignore[arg-type]
