@@ -214,8 +214,6 @@ class Map(WerkzeugMap):
                 # COMPAT: Werkzeug walks once more then, and the order of the methods in the
                 # Allow header, a set's, shows that it added them twice.
                 missed *= 2
-        if not missed:
-            raise NotFound
         _refuse(missed, method)
         return None
 
@@ -411,13 +409,18 @@ def _adapter(attributes: dict[str, t.Any]) -> MapAdapter:
 
 
 def _refuse(missed: list[Rule], method: str) -> None:
-    """Refuse a path whose rules all want another method, unless it is one of WebSocket's."""
+    """Refuse a path that only the rules *missed* have, unless one of them is for WebSockets."""
     allowed: set[str] = set()
+    websocket = False
     for rule in missed:
         if rule.methods is not None and method not in rule.methods:
             allowed.update(rule.methods)
+        else:
+            websocket = True
     if allowed:
         raise MethodNotAllowed(valid_methods=list(allowed))
+    if not websocket:
+        raise NotFound
 
 
 def _decoded(text: str) -> str:
