@@ -49,7 +49,6 @@ REMOVED: dict[str, str] = {
     "werkzeug.FileStorage": "Werkzeug 1.0 moved it: from werkzeug.datastructures import FileStorage.",
     "werkzeug.cached_property": "Werkzeug 1.0 moved it: from werkzeug.utils import cached_property.",
     "werkzeug.security.safe_str_cmp": "Werkzeug 2.1 removed it: use hmac.compare_digest.",
-    "werkzeug.security.safe_join": "Werkzeug 2.1 moved it: from werkzeug.utils import safe_join.",
     "werkzeug.urls.url_quote": _URLLIB.format(now="quote"),
     "werkzeug.urls.url_quote_plus": _URLLIB.format(now="quote_plus"),
     "werkzeug.urls.url_unquote": _URLLIB.format(now="unquote"),
@@ -182,8 +181,11 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
         self.guarded = before
 
-    # `if version >= ...` and `if TYPE_CHECKING`: one of two branches, or none, will run.
-    visit_If = t.cast("t.Callable[[_Reader, ast.If], None]", visit_Try)
+    def visit_If(self, node: ast.If) -> None:
+        # `if version >= ...` and `if TYPE_CHECKING`: one of two branches, or none, will run.
+        before, self.guarded = self.guarded, True
+        self.generic_visit(node)
+        self.guarded = before
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:

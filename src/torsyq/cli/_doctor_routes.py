@@ -10,7 +10,6 @@ import typing as t
 from jinja2 import nodes
 from jinja2 import TemplateError
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import BuildError
 from werkzeug.routing import RequestRedirect
 
 from ._doctor_finding import Finding
@@ -65,16 +64,12 @@ def _about_reach(app: Flask, rule: Rule) -> Iterator[Finding]:
 
 def sample_paths(app: Flask, rule: Rule) -> Iterator[str]:
     """Paths that *rule* matches; none when a converter of it is unknown."""
-    choices = [_samples(rule, name) for name in sorted(rule.arguments - set(rule.defaults or ()))]
-    adapter = _adapter(app, rule)
-    for values in itertools.product(*choices) if adapter else ():
-        names = sorted(rule.arguments - set(rule.defaults or ()))
+    if _adapter(app, rule) is None:
+        return
+    names = sorted(rule.arguments - set(rule.defaults or ()))
+    for values in itertools.product(*(_samples(rule, name) for name in names)):
         arguments = dict(zip(names, values, strict=True)) | dict(rule.defaults or {})
-        try:
-            built = rule.build(arguments, append_unknown=False)
-        except (ValueError, TypeError, BuildError):
-            continue
-        if built is not None:
+        if built := rule.build(arguments, append_unknown=False):
             yield built[1]
 
 
@@ -216,7 +211,7 @@ def _names(app: Flask) -> list[str]:
     except TypeError:
         # A loader that cannot list: nothing can be said about its templates.
         return []
-    return [name for name in names if "." not in name or _is_text(name)]
+    return sorted(name for name in names if "." not in name or _is_text(name))
 
 
 def _is_text(name: str) -> bool:
