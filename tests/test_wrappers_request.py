@@ -495,6 +495,25 @@ def test_a_host_that_is_not_trusted_is_refused() -> None:
             getattr(request, name)
 
 
+@given(
+    st.sampled_from(["a", "a.b", "A.b:81", "xn--n3h.net", "a:80", "1.2.3.4", "[::1]:8", "a..b"]),
+    st.sampled_from(["", "/r", "/r/", "/\xc3\xa9"]),
+    st.text("/ab%20?#;: \t\n\\~é", max_size=6),
+    st.text("ab=&%20?#;: \t/\\'é", max_size=6),
+    st.sampled_from(["http", "https", "ws"]),
+)
+def test_any_url_is_flasks(host: str, root: str, path: str, query: str, scheme: str) -> None:
+    keys = {"HTTP_HOST": host, "SCRIPT_NAME": root, "PATH_INFO": path, "QUERY_STRING": query}
+    ours = Request(environ_of() | keys | {"wsgi.url_scheme": scheme})
+    theirs = flask.Request(ours.environ)
+    for name in ("url", "base_url", "root_url", "host_url", "url_root", "host"):
+        try:
+            expected = getattr(theirs, name)
+        except UnicodeError:
+            expected = getattr(ours, name)
+        assert getattr(ours, name) == expected
+
+
 header_text = st.one_of(
     st.text(st.characters(max_codepoint=255), max_size=12),
     st.text("ab=;,/\"'\\ \t%-[]:@.*1929GMT", max_size=20),

@@ -177,6 +177,13 @@ is_plain_path = re.compile(
     re.ASCII,
 ).fullmatch
 
+# A URL that is the same as URI and as IRI: :func:`werkzeug.urls.uri_to_iri` is idle on it.
+is_plain_url = re.compile(
+    r"https?://(?!.*xn--)[a-z0-9\-]{1,63}(?:\.[a-z0-9\-]{1,63})*(?::[1-9][0-9]*)?"
+    r"/(?:[\w.\-~!$&'()*+,/:;=@]|%20)*(?:\?(?:[\w.\-~!$&'()*+,/:;=@?]|%20)+)?",
+    re.ASCII,
+).fullmatch
+
 
 def to_uri(location: str) -> str:
     """*location* in ASCII, as :func:`werkzeug.urls.iri_to_uri` has it.
