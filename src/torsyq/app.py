@@ -100,7 +100,10 @@ class Flask(StaticFiles, Asgi):
             "MAX_COOKIE_SIZE": 4093,
             "PROVIDE_AUTOMATIC_OPTIONS": True,
             # Torsyq's own.
+            # The worker threads for sync functions under ASGI.
             "ASGI_THREADS": 40,
+            # Seconds that background tasks are given when the app stops.
+            "BACKGROUND_TASK_SHUTDOWN_TIMEOUT": 5,
         }
     )
 

@@ -151,10 +151,11 @@ def read_body(environ: WSGIEnvironment, length: int | None, maximum: int | None)
     return data + rest.read()
 
 
-def encode_chunks(chunks: Iterable[str | bytes]) -> Iterable[bytes]:
+def encode_chunks(chunks: Iterable[str | bytes]) -> Iterator[bytes]:
     """*chunks*, text among them encoded. Of an async iterable, both kinds of iterator."""
     if hasattr(chunks, "__aiter__"):
-        return EitherIterator(_encode_async(chunks))
+        encoded = _encode_async(t.cast("AsyncIterable[str | bytes]", chunks))
+        return t.cast("Iterator[bytes]", EitherIterator(encoded))
     # PERF: a generator expression, so that a chunk costs one frame.
     return (
         chunk if type(chunk) is bytes else chunk.encode() if isinstance(chunk, str) else chunk

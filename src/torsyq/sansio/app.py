@@ -102,6 +102,9 @@ class App(Scaffold):
     #: What :meth:`test_cli_runner` makes; None stands for :class:`.FlaskCliRunner`.
     test_cli_runner_class: type[FlaskCliRunner] | None = None
 
+    # Whether a rule has "stream_body".
+    _streaming_rules = False
+
     default_config: dict[str, t.Any]
     response_class: type[BaseResponse]
     cli: click.Group
@@ -258,7 +261,9 @@ class App(Scaffold):
         :param rule: the path, with ``<converter:name>`` for its variable parts.
         :param endpoint: the name for ``url_for``; the function's own by default.
         :param provide_automatic_options: answer OPTIONS; by default unless the view does.
-        :param options: ``methods`` and the other parameters of :class:`werkzeug.routing.Rule`.
+        :param options: ``methods`` and the other parameters of :class:`werkzeug.routing.Rule`, and
+            ``stream_body=True`` for a view that reads its body, from ``request.stream``, while it
+            arrives.
         :raises TypeError: ``methods`` is a string.
         :raises AssertionError: the endpoint has another function already.
         """
@@ -285,8 +290,11 @@ class App(Scaffold):
                 required.add("OPTIONS")
 
         options["endpoint"] = endpoint
+        stream_body = options.pop("stream_body", False)
         url_rule = self.url_rule_class(rule, methods=accepted | required, **options)
         url_rule.provide_automatic_options = provide_automatic_options  # type: ignore[attr-defined]
+        if stream_body:
+            url_rule.stream_body = self._streaming_rules = True  # type: ignore[attr-defined]
         self.url_map.add(url_rule)
 
         if view_func is not None:

@@ -1,0 +1,156 @@
+"""Work that nobody waits for until the app stops: background tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import typing as t
+import weakref
+from concurrent.futures import Executor
+from concurrent.futures import Future
+from contextvars import Context
+from contextvars import copy_context
+from functools import partial
+
+from .ctx import BACKGROUND
+from .globals import _cv_app
+from .globals import _cv_request
+from .lazy import lazy
+from .loop import current_loop
+from .loop import run_coroutine
+from .loop import runs_here
+from .loop import serving_loop
+from .walk import Walk
+
+# Seconds a task is given to end when it has been cancelled.
+_LAST_WORDS = 1
+
+
+class Background(Walk):
+    """The part of :class:`.Flask` that works in the background, and that stops."""
+
+    @lazy
+    def background_tasks(self) -> set[asyncio.Task[None]]:
+        """The background tasks under way."""
+        return set()
+
+    def add_background_task(
+        self, func: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any
+    ) -> None:
+        """Run *func* in the background: ``async def`` on the event loop, else in a worker thread.
+
+        Asked for in a request, it begins when the request is over: under ASGI when its response
+        has been sent, under WSGI when its context has gone. It runs in an application context of
+        its own and sees the context variables of the caller, but no request: for that, see
+        :func:`.copy_current_request_context`. An error is logged. When the app stops, tasks
+        under way are given ``BACKGROUND_TASK_SHUTDOWN_TIMEOUT`` seconds.
+
+        :param args: passed to *func*, as are the keywords.
+
+        Example::
+
+            @app.post("/orders")
+            async def order():
+                app.add_background_task(send_receipt, request.form["email"])
+                return "Thank you", 202
+        """
+        if serving_loop.get(None) is None:
+            self._stops_at_exit  # noqa: B018
+        call = partial(self._run_in_background, func, args, kwargs)
+        begin = partial(_begin, current_loop(), _without_request(), call, self.background_tasks)
+        ctx = _cv_request.get(None)
+        if ctx is None:
+            begin()
+        else:
+            ctx.request.environ.setdefault(BACKGROUND, []).append(begin)
+
+    async def _run_in_background(
+        self, func: t.Callable[..., t.Any], args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
+    ) -> None:
+        try:
+            async with self.app_context():
+                await self._call(func, *args, **kwargs)
+        except Exception:
+            name = getattr(func, "__qualname__", repr(func))
+            self.logger.exception(f"Exception in background task {name}")
+
+    async def _drain_background(self) -> None:
+        """Wait for the background tasks as long as is configured, then cancel them."""
+        if not self.background_tasks:
+            return
+        timeout = self.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"]
+        late = (await asyncio.wait(self.background_tasks, timeout=timeout))[1]
+        if late:
+            self.logger.error(
+                f"{len(late)} background task(s) did not end within {timeout} seconds and are"
+                " cancelled. Raise 'BACKGROUND_TASK_SHUTDOWN_TIMEOUT' if they need longer."
+            )
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=_LAST_WORDS)
+
+    # Stopping.
+
+    async def shutdown(self) -> None:
+        """Wait for the background tasks and let go of the worker threads.
+
+        The server does this (by the lifespan protocol), or the end of the process under WSGI.
+        """
+        await self._drain_background()
+        if "thread_pool" in self.__dict__:
+            self.thread_pool.shutdown(wait=False)
+            del self.thread_pool
+
+    @lazy
+    def _stops_at_exit(self) -> bool:
+        """Read where no server tells the app that it stops: the end of the process does then."""
+        atexit.register(_stop, weakref.ref(self))
+        return True
+
+
+def _stop(ref: weakref.ref[Background]) -> None:
+    app = ref()
+    if app is not None:
+        # The interpreter has closed the pools of threads by now.
+        app.thread_pool = _InPlace()
+        run_coroutine(app.shutdown)()
+
+
+class _InPlace(Executor):
+    """Runs what it is given at once, in the caller's thread."""
+
+    def submit(  # type: ignore[override]
+        self, fn: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
+    ) -> Future[t.Any]:
+        future: Future[t.Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def _without_request() -> Context:
+    """A copy of the current context in which neither an app nor a request is current."""
+    context = Context()
+    for var, value in copy_context().items():
+        if var is not _cv_app and var is not _cv_request:
+            context.run(var.set, value)
+    return context
+
+
+def _begin(
+    loop: asyncio.AbstractEventLoop,
+    context: Context,
+    call: t.Callable[[], t.Coroutine[t.Any, t.Any, None]],
+    tasks: set[asyncio.Task[None]],
+) -> None:
+    def create() -> None:
+        task = loop.create_task(call(), context=context)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    if runs_here(loop):
+        create()
+    else:
+        loop.call_soon_threadsafe(create)

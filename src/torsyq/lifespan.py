@@ -1,0 +1,179 @@
+"""What happens before the first request and after the last one."""
+
+from __future__ import annotations
+
+import asyncio
+import typing as t
+from inspect import isasyncgen
+
+from .background import Background
+from .incoming import Message
+from .incoming import Receive
+from .lazy import lazy
+from .loop import run_coroutine
+from .loop import serving_loop
+from .sansio.scaffold import setupmethod
+
+Send = t.Callable[[Message], t.Awaitable[None]]
+
+T_serving = t.TypeVar("T_serving", bound=t.Callable[[], t.Any])
+T_while_serving = t.TypeVar(
+    "T_while_serving", bound=t.Callable[[], "t.AsyncGenerator[t.Any, None] | t.Iterator[t.Any]"]
+)
+
+
+class Lifespan(Background):
+    """The part of :class:`.Flask` that starts and stops serving.
+
+    Under ASGI the server says when, by the lifespan protocol. WSGI has no such words: there the
+    app starts with its first request and stops with the process.
+    """
+
+    # Whether the app serves: startup() has run, and shutdown() not yet.
+    _serving = False
+
+    @lazy
+    def before_serving_funcs(self) -> list[t.Callable[[], t.Any]]:
+        """Called before the first request, see :meth:`before_serving`."""
+        return []
+
+    @lazy
+    def after_serving_funcs(self) -> list[t.Callable[[], t.Any]]:
+        """Called after the last request, see :meth:`after_serving`."""
+        return []
+
+    @lazy
+    def while_serving_funcs(self) -> list[t.Callable[[], t.Any]]:
+        """Make the generators that surround serving, see :meth:`while_serving`."""
+        return []
+
+    @lazy
+    def _while_serving(self) -> list[t.Any]:
+        # The generators begun and not ended yet.
+        return []
+
+    @lazy
+    def _starting(self) -> asyncio.Lock:
+        return asyncio.Lock()
+
+    @setupmethod
+    def before_serving(self, f: T_serving) -> T_serving:
+        """Call the function, sync or async, in an app context before the first request.
+
+        If it raises, the app does not serve: under ASGI the server is told and ends.
+
+        Example::
+
+            @app.before_serving
+            async def connect():
+                app.db = await create_pool(app.config["DATABASE_URL"])
+        """
+        self.before_serving_funcs.append(f)
+        return f
+
+    @setupmethod
+    def after_serving(self, f: T_serving) -> T_serving:
+        """Call the function, sync or async, in an app context after the last request."""
+        self.after_serving_funcs.append(f)
+        return f
+
+    @setupmethod
+    def while_serving(self, f: T_while_serving) -> T_while_serving:
+        """Run the generator function, sync or async, to its ``yield`` before the first request,
+        and from there to its end after the last one.
+
+        Example::
+
+            @app.while_serving
+            async def client():
+                async with httpx.AsyncClient() as app.http:
+                    yield
+        """
+        self.while_serving_funcs.append(f)
+        return f
+
+    async def startup(self) -> None:
+        """Run the ``before_serving`` functions, then the ``while_serving`` ones to their yield.
+
+        The server does this, or the first request; a second call does nothing.
+        """
+        async with self._starting:
+            if self._serving:
+                return
+            async with self.app_context():
+                try:
+                    for func in self.before_serving_funcs:
+                        await self._call(func)
+                    for func in self.while_serving_funcs:
+                        generator = func()
+                        await self._advance(generator)
+                        self._while_serving.append(generator)
+                except BaseException:
+                    await self._end_generators()
+                    raise
+            self._serving = True
+
+    async def shutdown(self) -> None:
+        """Wait for the background tasks, run the ``after_serving`` functions, then the
+        ``while_serving`` ones, last begun first, to their end.
+        """
+        self._serving = False
+        await self._drain_background()
+        try:
+            async with self.app_context():
+                try:
+                    for func in self.after_serving_funcs:
+                        await self._call(func)
+                finally:
+                    await self._end_generators()
+        finally:
+            await super().shutdown()
+
+    async def _end_generators(self) -> None:
+        try:
+            while self._while_serving:
+                if await self._advance(self._while_serving.pop()):
+                    raise RuntimeError("A 'while_serving' function has a second 'yield'.")
+        finally:
+            if self._while_serving:
+                await self._end_generators()
+
+    async def _advance(self, generator: t.Any) -> bool:
+        """Run *generator* to its next yield; whether it came to one."""
+        if isasyncgen(generator):
+            return await anext(generator, self) is not self
+        return await self._call(next, generator, self) is not self
+
+    def _begin(self) -> None:
+        """Start with the first request, where no server said so before."""
+        if not self._serving and (self.before_serving_funcs or self.while_serving_funcs):
+            run_coroutine(self.startup)()
+        if self.after_serving_funcs or self._while_serving:
+            self._stop_at_exit()
+        self._got_first_request = True
+
+    async def _begin_async(self) -> None:
+        """:meth:`_begin` on the event loop."""
+        if not self._serving and (self.before_serving_funcs or self.while_serving_funcs):
+            await self.startup()
+        if self.after_serving_funcs or self._while_serving:
+            self._stop_at_exit()
+        self._got_first_request = True
+
+    def _stop_at_exit(self) -> None:
+        if serving_loop.get(None) is None:
+            self._stops_at_exit  # noqa: B018
+
+    async def _answer_lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            phase = message["type"]
+            try:
+                await (self.startup() if phase == "lifespan.startup" else self.shutdown())
+            except Exception as error:
+                self.logger.exception(f"Exception in {phase}")
+                await send({"type": f"{phase}.failed", "message": repr(error)})
+                return
+            await send({"type": f"{phase}.complete"})
+            if phase == "lifespan.shutdown":
+                return
