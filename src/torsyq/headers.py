@@ -177,12 +177,14 @@ is_plain_path = re.compile(
     re.ASCII,
 ).fullmatch
 
-# A URL that is the same as URI and as IRI: :func:`werkzeug.urls.uri_to_iri` is idle on it.
+# A URL, and a query string, that are the same as URI and as IRI: :func:`werkzeug.urls.uri_to_iri`
+# is idle on them.
 is_plain_url = re.compile(
     r"https?://(?!.*xn--)[a-z0-9\-]{1,63}(?:\.[a-z0-9\-]{1,63})*(?::[1-9][0-9]*)?"
-    r"/(?:[\w.\-~!$&'()*+,/:;=@]|%20)*(?:\?(?:[\w.\-~!$&'()*+,/:;=@?]|%20)+)?",
+    r"/[\w.\-~!$&'()*+,/:;=@]*",
     re.ASCII,
 ).fullmatch
+is_plain_query = re.compile(rb"(?:[\w.\-~!$&'()*+,/:;=@?]|%20)*").fullmatch
 
 
 def to_uri(location: str) -> str:

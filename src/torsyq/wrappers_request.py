@@ -30,6 +30,7 @@ from .globals import _cv_app
 from .globals import current_app as current_app
 from .headers import EnvironHeaders
 from .headers import is_absurd_date
+from .headers import is_plain_query
 from .headers import is_plain_url
 from .headers import parse_content_type
 from .headers import parse_date
@@ -216,13 +217,10 @@ class Request(RequestBase):
         return self._url()
 
     def _url(self, root: str = "", path: str = "", query: bytes = b"") -> str:
-        tail = f"{root.rstrip('/')}/{path.lstrip('/')}"
-        if query:
-            tail = f"{tail}?{query.decode('latin1')}"
-        # PERF: 1.5 us instead of 11 where nothing needs quoting or unquoting.
-        url = f"{self.scheme}://{self.host}{tail}"
-        if is_plain_url(url) is not None:
-            return url
+        # PERF: 3 us instead of 11 where nothing needs quoting or unquoting.
+        url = f"{self.scheme}://{self.host}{root.rstrip('/')}/{path.lstrip('/')}"
+        if is_plain_url(url) is not None and is_plain_query(query) is not None:
+            return f"{url}?{query.decode()}" if query else url
         try:
             return get_current_url(self.scheme, self.host, root, path, query)
         except ValueError:
