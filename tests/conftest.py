@@ -6,11 +6,17 @@ import os
 import typing as t
 
 import pytest
+from hypothesis import settings
 
 from torsyq import Flask
 from torsyq.globals import _cv_app
 from torsyq.globals import _cv_request
 from torsyq.testing import FlaskClient
+
+
+# Examples are not timed: the machine that runs them may be busy.
+settings.register_profile("torsyq", deadline=None)
+settings.load_profile("torsyq")
 
 
 @pytest.fixture(autouse=True)

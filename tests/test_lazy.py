@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 
+from torsyq.lazy import deferred
 from torsyq.lazy import imported
 from torsyq.lazy import lazy
 from torsyq.lazy import stock
@@ -90,3 +91,11 @@ def test_imported_loads_nothing_until_it_is_read() -> None:
     assert "colorsys" not in sys.modules
     assert callable(App.convert)
     assert "colorsys" in sys.modules
+
+
+def test_a_deferred_module_is_imported_when_a_name_is_read() -> None:
+    sys.modules.pop("colorsys", None)
+    colorsys = deferred("colorsys")
+    assert "colorsys" not in sys.modules
+    assert colorsys.rgb_to_hsv(0, 0, 0) == (0.0, 0.0, 0)
+    assert colorsys.rgb_to_hsv is sys.modules["colorsys"].rgb_to_hsv

@@ -103,24 +103,24 @@ class _CurrentSession(LocalProxy["SessionMixin"]):
     def __getattribute__(self, name: str) -> t.Any:
         if name[0] == "_":
             return _own_attribute(self, name)
-        return getattr(_session(), name)
+        try:
+            ctx = _cv_request.get()
+        except LookupError:
+            raise RuntimeError(_no_req_msg) from None
+        return getattr(ctx.session, name)
 
     def __getitem__(self, key: str) -> t.Any:
-        return _session()[key]
+        try:
+            ctx = _cv_request.get()
+        except LookupError:
+            raise RuntimeError(_no_req_msg) from None
+        return ctx.session[key]
 
     def __setitem__(self, key: str, value: t.Any) -> None:
-        _session()[key] = value
+        self._get_current_object()[key] = value
 
     def __contains__(self, key: str) -> bool:
-        return key in _session()
-
-
-def _session() -> SessionMixin:
-    try:
-        ctx = _cv_request.get()
-    except LookupError:
-        raise RuntimeError(_no_req_msg) from None
-    return ctx.session
+        return key in self._get_current_object()
 
 
 for _class in _CurrentApp, _G, _CurrentRequest, _CurrentSession:

@@ -79,3 +79,22 @@ class imported:
 
     def __get__(self, instance: object, owner: type) -> t.Any:
         return getattr(import_module(self.module), self.name)
+
+
+class deferred:
+    """A module that is imported when one of its names is first read.
+
+    Example::
+
+        if typing.TYPE_CHECKING:
+            import asyncio
+        else:
+            asyncio = deferred("asyncio")
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> t.Any:
+        value = self.__dict__[name] = getattr(import_module(self._module), name)
+        return value
