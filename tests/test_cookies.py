@@ -10,7 +10,9 @@ from datetime import UTC
 from unittest import mock
 
 import pytest
+from hypothesis import example
 from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 from werkzeug import http
 from werkzeug.datastructures import ImmutableMultiDict
@@ -50,6 +52,10 @@ def test_another_storage_class_gets_the_pairs() -> None:
     assert found.getlist("a") == ["b", "c"]
 
 
+usual: dict[str, t.Any] = {
+    "key": "a", "value": "b", "max_age": None, "expires": None, "path": "/", "domain": None,
+    "secure": False, "httponly": False, "samesite": None, "partitioned": False, "max_size": 4093,
+}  # fmt: skip
 arguments = st.fixed_dictionaries(
     {
         "key": st.sampled_from(["a", "session", "é", ""]),
@@ -74,7 +80,12 @@ def outcome(call: t.Callable[[], t.Any]) -> t.Any:
         return type(error), str(error)
 
 
+@settings(max_examples=300)
 @given(arguments)
+@example(usual | {"max_age": timedelta(days=1), "httponly": True, "partitioned": True})
+@example(usual | {"max_age": 0, "expires": 0, "secure": True, "samesite": "Lax", "path": "/a%20b"})
+@example(usual | {"expires": "soon", "path": None})
+@example(usual | {"expires": datetime(2030, 1, 1, tzinfo=UTC)})
 def test_any_cookie_is_written_as_werkzeug_writes_it(arguments: dict[str, t.Any]) -> None:
     # Both take the time of day from these.
     with (
@@ -88,29 +99,17 @@ def test_any_cookie_is_written_as_werkzeug_writes_it(arguments: dict[str, t.Any]
 
 
 def test_a_cookie_too_large_is_warned_about_and_written() -> None:
-    usual = dict.fromkeys(["max_age", "expires", "domain", "samesite"])
     with pytest.warns(UserWarning, match="The 'a' cookie is too large"):
-        cookie = dump_cookie(
-            "a", "x" * 60, path="/", secure=False, httponly=False, partitioned=False,
-            max_size=50, **usual,
-        )  # fmt: skip
+        cookie = dump_cookie(**usual | {"value": "x" * 60, "max_size": 50})
     assert cookie == f"a={'x' * 60}; Path=/"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        dump_cookie(
-            "a", "x" * 60, path="/", secure=False, httponly=False, partitioned=False,
-            max_size=0, **usual,
-        )  # fmt: skip
+        dump_cookie(**usual | {"value": "x" * 60, "max_size": 0})
 
 
 @pytest.mark.parametrize("bad", ["a\r\nb", "a\nb", "a\0b"])
 @pytest.mark.parametrize("where", ["key", "path", "domain"])
 def test_line_ends_and_nul_are_refused_outside_the_value(where: str, bad: str) -> None:
-    usual: dict[str, t.Any] = {
-        "key": "a", "value": "b", "max_age": None, "expires": None, "path": "/", "domain": None,
-        "secure": False, "httponly": False, "samesite": None, "partitioned": False,
-        "max_size": 4093,
-    }  # fmt: skip
     with pytest.raises(ValueError, match="must not contain"):
         dump_cookie(**usual | {where: bad})
 

@@ -153,6 +153,11 @@ def test_an_error_whose_code_is_no_status_is_an_error_of_the_app() -> None:
             error_response(error, create_environ())
 
 
+def test_a_line_end_in_the_headers_of_an_error_is_refused() -> None:
+    with pytest.raises(ValueError, match="must not contain"):
+        error_response(exceptions.MethodNotAllowed(["GET\r\nX: y"]), create_environ())
+
+
 def test_an_error_without_a_code_goes_werkzeugs_way() -> None:
     environ = create_environ()
     response = error_response(exceptions.HTTPException("x"), environ)

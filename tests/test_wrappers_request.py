@@ -213,7 +213,7 @@ def test_properties_of_a_subclass_are_honoured() -> None:
             return {"super": super().args["x"]}
 
         @property
-        def headers(self) -> t.Any:
+        def headers(self) -> t.Any:  # type: ignore[override]
             return ds.Headers([("Cookie", "own=1")])
 
     request = Own(environ_of(HTTP_COOKIE="a=b"))
@@ -225,8 +225,8 @@ def test_properties_of_a_subclass_are_honoured() -> None:
 
 def test_storage_classes_of_a_subclass_are_used() -> None:
     class Own(Request):
-        parameter_storage_class = ds.MultiDict
-        dict_storage_class = ds.MultiDict
+        parameter_storage_class = ds.MultiDict  # type: ignore[assignment]
+        dict_storage_class = ds.MultiDict  # type: ignore[assignment]
 
     request = Own(environ_of(b"a=1", CONTENT_TYPE="application/x-www-form-urlencoded"))
     assert [type(request.args), type(request.form), type(request.files)] == [ds.MultiDict] * 3
@@ -310,7 +310,7 @@ def test_a_body_announced_too_long_is_413(read: str) -> None:
     request = Request(environ_of(b"x" * 9, CONTENT_TYPE="application/json"))
     request.max_content_length = 8
     with pytest.raises(RequestEntityTooLarge):
-        getattr(request, read, None)()
+        getattr(request, read, None)()  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("limit", ["max_form_memory_size", "max_form_parts"])
@@ -421,6 +421,19 @@ def test_json_nested_without_end_is_a_bad_request() -> None:
     with pytest.raises(BadRequest):
         request.get_json()
     assert request.get_json(silent=True) is None
+
+
+def test_what_a_subclass_makes_of_broken_json_is_kept() -> None:
+    def read(base: t.Any) -> t.Any:
+        class Own(base):  # type: ignore[misc]
+            def on_json_loading_failed(self, e: ValueError | None) -> t.Any:
+                return []
+
+        request = Own(environ_of(b"{", CONTENT_TYPE="application/json"))
+        first = request.get_json()
+        return first, request.get_json() is first, request.get_json(silent=True)
+
+    assert read(JSONRequest) == read(FlaskJSONRequest) == ([], True, None)
 
 
 def test_why_json_could_not_be_read_is_told_in_debug_mode(app: torsyq.Flask) -> None:
