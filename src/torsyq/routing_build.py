@@ -53,7 +53,7 @@ class Recipe:
         #: The names that don't go into the query.
         self.known = frozenset(name for name, _, _ in self.slots) | self.defaults.keys()
 
-    def path(self, values: dict[str, t.Any], append_unknown: bool) -> str | None:
+    def path(self, values: dict[str, t.Any] | None, append_unknown: bool) -> str | None:
         """The path and query for *values*; None: the rule is not for these values.
 
         :raises OddValues: Werkzeug has to look at them.

@@ -5,14 +5,17 @@ A ``path`` converter's pattern is lazy: ``[^/].*?``. Between two of them, as in
 place where the second may stop: the time is quadratic in the path's length, cubic for three,
 and a client chooses the path.
 
-Where only literal text stands between two ``path`` parts that search is needless. If the rest of
-the rule fits after some place where the literal occurs, it fits after the first place too, since
-the second part can take in what lies between. So the first place settles it, and an atomic group
-says so. One exception keeps a second try alive: ``.`` does not match a newline but ``[^/]``, a
-part's first character, does, so a part that must begin with a newline cannot be moved forward.
+Where only literal text, or whole segments of text or digits, stand between two ``path`` parts,
+that search is needless. If the rest of the rule fits after some place where the first part may
+stop, it fits after the earliest such place too, since the second part can take in what lies
+between. So the earliest place settles it, and an atomic group says so. One exception keeps
+other tries alive: ``.`` does not match a newline, but ``[^/]`` does, so what must hold a newline
+(a segment in between, the first character of the next part) cannot be moved forward. There are
+no more such places in a line than segments in between.
 
 The patterns are changed in the rule before Werkzeug's matcher takes it, hence both matchers have
-them; what matches, and with what values, stays the same.
+them; what matches, and with what values, stays the same. Other converters in between (one's own,
+or several in one segment) keep Werkzeug's pattern and its cost.
 """
 
 from __future__ import annotations
@@ -25,8 +28,15 @@ from werkzeug.routing.matcher import StateMachineMatcher
 from werkzeug.routing.rules import RulePart
 
 _PATH_GROUP = re.compile(r"\(\?P<(__werkzeug_\d+)>\[\^/\]\.\*\?\)")
-#: Escaped or harmless characters only: a pattern that matches one text.
-_LITERAL = re.compile(r"(?:\\[^\w\n]|[^\\()\[\]{}*+?|.^$\n])+")
+#: The group of a ``string``, ``int`` or ``float`` converter.
+_SEGMENT_GROUP = re.compile(
+    r"\(\?P<__werkzeug_\d+>(\[\^/\]\{\d+(?:,\d*)?\}|(?:-\?)?\\d\+(?:\\\.\\d\+)?)\)"
+)
+#: What has one length only from where it begins: escaped or harmless characters, and such groups
+#: as fill a whole segment.
+_SETTLED = re.compile(
+    rf"(?:\\[^\w\n]|[^\\()\[\]{{}}*+?|.^$\n]|(?<=/){_SEGMENT_GROUP.pattern}(?=/))+"
+)
 
 
 class LinearMatcher(StateMachineMatcher):
@@ -38,16 +48,18 @@ class LinearMatcher(StateMachineMatcher):
 
 
 def linear_part(part: RulePart) -> RulePart:
-    """The same part, with no search where two ``path`` groups have a literal between them."""
+    """The same part, without the search between two ``path`` groups where it is needless."""
     if not part.final or len(_PATH_GROUP.findall(part.content)) < 2:
         return part
     # Before, name, between, name, ..., after.
     pieces = _PATH_GROUP.split(part.content)
     content = pieces[0]
-    for name, after in zip(pieces[1::2], pieces[2::2], strict=True):
-        if after is not pieces[-1] and _LITERAL.fullmatch(after):
-            stop = rf"(?:(?>.*?(?={after}[^/]))|.*(?={after}\n))"
-        else:
-            stop = ".*?"
+    for number in range(1, len(pieces), 2):
+        name, after = pieces[number : number + 2]
+        stop = ".*?"
+        if number + 2 < len(pieces) and _SETTLED.fullmatch(after):
+            between = _SEGMENT_GROUP.sub(r"(?:\1)", after)
+            one_line = between.replace("[^/]", r"[^/\n]")
+            stop = rf"(?:(?>.*?(?={between}[^/]))|.*?(?={between}[^/])(?!{one_line}[^/\n]))"
         content += f"(?P<{name}>[^/]{stop}){after}"
     return replace(part, content=content)
