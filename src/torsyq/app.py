@@ -14,7 +14,6 @@ from werkzeug.routing import MapAdapter
 from werkzeug.wsgi import get_host
 
 from ._static import StaticFiles
-from .asgi import Asgi
 from .ctx import AppContext
 from .ctx import RequestContext
 from .globals import _cv_app
@@ -26,6 +25,9 @@ from .helpers import get_debug_flag
 from .helpers import get_flashed_messages
 from .helpers import get_load_dotenv
 from .lazy import stock
+from .passed_on import passed_on
+from .rsgi import Rsgi
+from .rsgi import Spoken
 from .sessions import SecureCookieSessionInterface
 from .sessions import SessionInterface
 from .wrappers import Request
@@ -42,7 +44,7 @@ if t.TYPE_CHECKING:
 _ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"
 
 
-class Flask(StaticFiles, Asgi):
+class Flask(StaticFiles, Rsgi):
     """A web application: a WSGI callable that routes requests to views.
 
     :param import_name: the module or package the app belongs to, usually ``__name__``; folders
@@ -140,6 +142,8 @@ class Flask(StaticFiles, Asgi):
             root_path=root_path,
         )
         self._sync_views = {}
+        if type(self).__call__ is Flask.__call__:
+            self.__dict__["__call__"] = Spoken(self)
 
         if self.has_static_folder:
             assert bool(static_host) == host_matching, (
@@ -312,6 +316,7 @@ class Flask(StaticFiles, Asgi):
         env.policies["json.dumps_function"] = self.json.dumps
         return env
 
+    @stock
     def update_template_context(self, context: dict[str, t.Any]) -> None:
         """Add what the context processors return; what the view passed is not overridden."""
         passed = context.copy()
@@ -421,3 +426,6 @@ def _say_run_is_ignored() -> None:
             ' "__main__"\' guard.',
             fg="red",
         )
+
+
+__getattr__ = passed_on(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from ._static import StaticFiles
+from .passed_on import passed_on
 from .sansio.blueprints import Blueprint as SansioBlueprint
 from .sansio.blueprints import BlueprintSetupState as BlueprintSetupState
 from .sansio.scaffold import _sentinel as _sentinel
@@ -18,3 +19,6 @@ class Blueprint(StaticFiles, SansioBlueprint):
     ) -> t.IO[t.AnyStr]:
         """:meth:`torsyq.Flask.open_resource`, but text is UTF-8 unless said otherwise."""
         return super().open_resource(resource, mode, encoding)
+
+
+__getattr__ = passed_on(__name__)

@@ -20,6 +20,7 @@ from .globals import _cv_app
 from .globals import _cv_request
 from .lazy import lazy
 from .loop import is_async
+from .passed_on import passed_on
 from .routing import Map
 from .signals import appcontext_popped
 from .signals import appcontext_pushed
@@ -530,3 +531,6 @@ class RequestContext:
             f"<{type(self).__name__} {self.request.url!r}"
             f" [{self.request.method}] of {self.app.name}>"
         )
+
+
+__getattr__ = passed_on(__name__)

@@ -9,6 +9,7 @@ from werkzeug.routing import RequestRedirect
 
 from .blueprints import Blueprint
 from .globals import _cv_request
+from .passed_on import passed_on
 from .sansio.app import App
 
 if t.TYPE_CHECKING:
@@ -149,3 +150,6 @@ def _verdict(matches: int) -> t.Iterator[str]:
         )
         yield "  Maybe you did not place a template in the right folder?"
         yield "  See https://flask.palletsprojects.com/blueprints/#templates"
+
+
+__getattr__ = passed_on(__name__)

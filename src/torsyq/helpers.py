@@ -25,6 +25,7 @@ from .globals import current_app
 from .globals import request
 from .globals import request_ctx
 from .globals import session
+from .passed_on import passed_on
 from .signals import message_flashed
 
 if t.TYPE_CHECKING:
@@ -66,13 +67,25 @@ def stream_with_context(
 
 @t.overload
 def stream_with_context(
+    generator_or_function: t.AsyncIterator[t.AnyStr],
+) -> t.AsyncIterator[t.AnyStr]: ...
+
+
+@t.overload
+def stream_with_context(
     generator_or_function: t.Callable[..., t.Iterator[t.AnyStr]],
 ) -> t.Callable[[t.Iterator[t.AnyStr]], t.Iterator[t.AnyStr]]: ...
 
 
 def stream_with_context(
-    generator_or_function: t.Iterator[t.AnyStr] | t.Callable[..., t.Iterator[t.AnyStr]],
-) -> t.Iterator[t.AnyStr] | t.Callable[[t.Iterator[t.AnyStr]], t.Iterator[t.AnyStr]]:
+    generator_or_function: t.Iterator[t.AnyStr]
+    | t.AsyncIterator[t.AnyStr]
+    | t.Callable[..., t.Iterator[t.AnyStr]],
+) -> (
+    t.Iterator[t.AnyStr]
+    | t.AsyncIterator[t.AnyStr]
+    | t.Callable[[t.Iterator[t.AnyStr]], t.Iterator[t.AnyStr]]
+):
     """Let a streamed body use ``request``, ``session`` and ``g`` while it is being sent.
 
     A body is sent after the view has returned, when the contexts are gone already. This keeps
@@ -136,7 +149,7 @@ def _stream(
 async def _stream_async(
     app_context: AppContext, request_context: RequestContext, iterable: t.AsyncIterable[t.AnyStr]
 ) -> t.AsyncIterator[t.AnyStr]:
-    with app_context, request_context:
+    async with app_context, request_context:
         try:
             async for chunk in iterable:
                 yield chunk
@@ -439,3 +452,6 @@ class _CollectErrors:
                 raise BaseExceptionGroup(message, errors)
         finally:
             del errors
+
+
+__getattr__ = passed_on(__name__)

@@ -20,6 +20,7 @@ from werkzeug.datastructures import CallbackDict
 
 from .cookies import find_cookie
 from .json.tag import TaggedJSONSerializer
+from .passed_on import passed_on
 from .signing import signing_serializer
 from .wrappers import Request
 
@@ -329,3 +330,6 @@ def _vary_by_cookie(response: Response) -> None:
             response.vary.add("Cookie")
             return
     response.headers.set("Vary", "Cookie")
+
+
+__getattr__ = passed_on(__name__)

@@ -18,6 +18,7 @@ from .globals import _cv_request
 from .globals import _no_app_msg
 from .globals import current_app as current_app
 from .helpers import stream_with_context
+from .passed_on import passed_on
 from .signals import before_render_template
 from .signals import template_rendered
 
@@ -233,3 +234,6 @@ def stream_template_string(source: str, **context: t.Any) -> t.Iterator[str]:
     """
     app = _app()
     return _stream(app, app.jinja_env.from_string(source), context)
+
+
+__getattr__ = passed_on(__name__)

@@ -16,6 +16,7 @@ from werkzeug.test import Client
 from werkzeug.wrappers import Request as BaseRequest
 
 from .cli import ScriptInfo
+from .passed_on import passed_on
 from .sessions import SessionMixin
 
 if t.TYPE_CHECKING:
@@ -250,3 +251,6 @@ class FlaskCliRunner(CliRunner):
         if "obj" not in kwargs:
             kwargs["obj"] = ScriptInfo(create_app=lambda: self.app)
         return super().invoke(cli, args, **kwargs)
+
+
+__getattr__ = passed_on(__name__)

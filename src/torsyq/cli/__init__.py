@@ -22,6 +22,7 @@ from werkzeug.serving import run_simple
 from ..globals import current_app
 from ..helpers import get_debug_flag
 from ..helpers import get_load_dotenv
+from ..passed_on import passed_on
 from ._discovery import _called_with_wrong_args
 from ._discovery import find_app_by_string
 from ._discovery import find_best_app
@@ -475,3 +476,6 @@ cli = FlaskGroup(
 def main() -> None:
     """Run the command line: what the console script ``flask`` calls."""
     cli.main()
+
+
+__getattr__ = passed_on(__name__)

@@ -28,11 +28,12 @@ from ..json.provider import JSONProvider
 from ..lazy import imported
 from ..lazy import lazy
 from ..logging import create_logger
+from ..passed_on import passed_on
 from ..routing import Map
 from .scaffold import _endpoint_from_view_func
 from .scaffold import find_package
-from .scaffold import Scaffold
 from .scaffold import setupmethod
+from .websockets import Websockets
 
 if t.TYPE_CHECKING:
     import click
@@ -61,7 +62,7 @@ def _make_timedelta(value: timedelta | int | None) -> timedelta | None:
     return timedelta(seconds=value)
 
 
-class App(Scaffold):
+class App(Websockets):
     """Everything an application knows before it handles requests.
 
     :class:`.Flask` is the class to use; its documentation describes the parameters.
@@ -444,3 +445,6 @@ class App(Scaffold):
         if error is sys.exc_info()[1]:
             raise
         raise error
+
+
+__getattr__ = passed_on(__name__)

@@ -22,6 +22,7 @@ from .. import typing as ft
 from .._template_context import _default_template_ctx_processor
 from ..helpers import get_root_path
 from ..lazy import lazy
+from ..passed_on import passed_on
 
 if t.TYPE_CHECKING:
     from click import Group
@@ -446,3 +447,6 @@ def find_package(import_name: str) -> tuple[str | None, str]:
     if os.path.basename(above).lower() == "lib":  # prefix/lib/pythonX.Y/site-packages
         return os.path.dirname(above), package_path
     return parent, package_path
+
+
+__getattr__ = passed_on(__name__)
