@@ -130,7 +130,7 @@ def read_body(environ: WSGIEnvironment, length: int | None, maximum: int | None)
 
     :param length: its announced length.
 
-    PERF: 0.6 us instead of 7 for a small one.
+    PERF: 1 us instead of 10 for a small one.
     """
     terminated = "wsgi.input_terminated" in environ
     if length is None or length > AT_ONCE or (maximum is not None and length > maximum):

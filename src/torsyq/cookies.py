@@ -32,7 +32,7 @@ def parse_cookie(header: str, cls: type[MultiDict[str, str]]) -> MultiDict[str, 
     """The cookies of a ``Cookie`` header; pairs that are no cookies are left out."""
     if '"' in header:
         return _werkzeug_parse_cookie(header, cls)
-    # PERF: two cookies 1.2 us instead of 5.
+    # PERF: two cookies 1.5 us instead of 5.
     pairs = []
     for part in header.split(";"):
         name, _, value = part.partition("=")
@@ -79,7 +79,7 @@ def dump_cookie(
     for text in (key, path, domain):
         if text and not text.isprintable() and _find_unsafe(text) is not None:
             raise ValueError(f"A cookie must not contain newline or NUL characters: {text!r}.")
-    # PERF: a cookie of plain characters 1.1 us instead of 4.5.
+    # PERF: a cookie of plain characters 1.6 us instead of 4.8.
     if (
         domain is None
         and samesite in _same_site

@@ -46,7 +46,7 @@ def check_header(name: t.Any, value: t.Any) -> None:
 class Headers(ds.Headers):
     """Werkzeug's ordered headers: a single call to set one, CR, LF and NUL refused everywhere.
 
-    PERF: ``headers["X"] = "y"`` 0.25 us instead of 0.9.
+    PERF: setting one takes two thirds of the time, looking whether it is there a fifth.
     """
 
     def set(self, key: str, value: t.Any, /, **kwargs: t.Any) -> None:

@@ -4,7 +4,7 @@ Werkzeug's decoder takes a body apart chunk by chunk and is forgiving about line
 and folded headers. Browsers and HTTP libraries write none of these. :func:`parse_plain` knows what
 they do write, and leaves everything else, and every error, to Werkzeug's decoder.
 
-PERF: an upload of 64 KB 35 us instead of 190, of 1 MB 200 us instead of 1,700.
+PERF: an upload of 64 KB 55 us instead of 205, of 1 MB 290 us instead of 1,200.
 """
 
 from __future__ import annotations

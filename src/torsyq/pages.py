@@ -42,7 +42,7 @@ def error_response(
 
     :raises ValueError: the error's code is no HTTP status.
 
-    PERF: a 404 in 2.4 us instead of 45.
+    PERF: a 404, sent, in 4 us instead of 46.
     """
     cls = type(error)
     if not (

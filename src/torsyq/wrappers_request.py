@@ -101,7 +101,7 @@ class Request(RequestBase):
     def __init__(
         self, environ: WSGIEnvironment, populate_request: bool = True, shallow: bool = False
     ) -> None:
-        # PERF: 0.2 us instead of 6: Werkzeug computes what is lazy below, asked for or not.
+        # PERF: 0.4 us instead of 2.0: Werkzeug computes what is lazy below, asked for or not.
         self.environ = environ
         self.method = environ.get("REQUEST_METHOD", "GET").upper()
         self.shallow = shallow
@@ -161,7 +161,7 @@ class Request(RequestBase):
     @lazy
     def args(self) -> ds.MultiDict[str, str]:
         """The parsed query string; bytes that are not UTF-8 stay percent-encoded."""
-        # PERF: 3 arguments 2.2 us instead of 10.
+        # PERF: 3 arguments 3.1 us instead of 7.3.
         text = self.environ.get("QUERY_STRING", "")
         if not (text.isascii() and self._plain and "query_string" not in self.__dict__):
             text = self.query_string.decode("utf-8", "werkzeug.url_quote")
@@ -175,7 +175,7 @@ class Request(RequestBase):
     @lazy
     def cookies(self) -> ds.ImmutableMultiDict[str, str]:
         """The cookies sent with the request."""
-        # PERF: 1.9 us for two cookies instead of 10.
+        # PERF: 2.7 us for two cookies instead of 9.1.
         if self._untouched_headers():
             header = self.environ.get("HTTP_COOKIE", "")
         else:
@@ -190,7 +190,7 @@ class Request(RequestBase):
 
         :raises werkzeug.exceptions.SecurityError: it is not among the trusted hosts.
         """
-        # PERF: 0.7 us instead of 2.5.
+        # PERF: 0.8 us saved.
         named = self.headers.get("host")
         if self.trusted_hosts is None and named is not None and len(named) < 256:
             return _host(self.scheme, named)
@@ -217,7 +217,7 @@ class Request(RequestBase):
         return self._url()
 
     def _url(self, root: str = "", path: str = "", query: bytes = b"") -> str:
-        # PERF: 3 us instead of 11 where nothing needs quoting or unquoting.
+        # PERF: 5 us instead of 13 where nothing needs quoting or unquoting.
         url = f"{self.scheme}://{self.host}{root.rstrip('/')}/{path.lstrip('/')}"
         if is_plain_url(url) is not None and is_plain_query(query) is not None:
             return f"{url}?{query.decode()}" if query else url
@@ -407,7 +407,7 @@ class Request(RequestBase):
             attach_enctype_error_multidict(self)
 
     def _parse_form_data(self) -> None:
-        # PERF: 5 fields 6 us instead of 40: the body at once, not through three streams.
+        # PERF: 5 fields 10 us instead of 55: the body at once, not through three streams.
         content_type = self.environ.get("CONTENT_TYPE")
         length = content_length(self.environ)
         if content_type and length is not None and length <= AT_ONCE and self._untouched_headers():

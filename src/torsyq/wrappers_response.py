@@ -134,7 +134,7 @@ class Response(ResponseBase):
         content_type: str | None = None,
         direct_passthrough: bool = False,
     ) -> None:
-        # PERF: with text alone 0.9 us instead of 5.4, one call instead of 20.
+        # PERF: with text alone 1.6 us instead of 5.3, one call instead of 20.
         if not self._plain:
             if not isinstance(headers, ds.Headers):
                 headers = Headers(headers or None)
@@ -205,7 +205,7 @@ class Response(ResponseBase):
 
         :raises ValueError: the status or a header can't be sent.
         """
-        # PERF: 0.9 us instead of 7.4, one call instead of 25.
+        # PERF: 0.9 us instead of 7.0, one call instead of 25.
         code = self._status_code
         body = self.response
         headers = self.headers
