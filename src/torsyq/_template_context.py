@@ -10,8 +10,10 @@ import typing as t
 
 from .globals import _cv_app
 from .globals import _cv_request
+from .lazy import stock
 
 
+@stock
 def _default_template_ctx_processor() -> dict[str, t.Any]:
     """What the current contexts have to offer a template; nothing outside of them.
 

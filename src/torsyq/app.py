@@ -14,6 +14,7 @@ from werkzeug.routing import MapAdapter
 from werkzeug.wsgi import get_host
 
 from ._static import StaticFiles
+from .asgi_websocket import WebsocketWalk
 from .ctx import AppContext
 from .ctx import RequestContext
 from .globals import _cv_app
@@ -44,7 +45,7 @@ if t.TYPE_CHECKING:
 _ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"
 
 
-class Flask(StaticFiles, Rsgi):
+class Flask(StaticFiles, WebsocketWalk, Rsgi):
     """A web application: a WSGI callable that routes requests to views.
 
     :param import_name: the module or package the app belongs to, usually ``__name__``; folders
@@ -104,6 +105,8 @@ class Flask(StaticFiles, Rsgi):
             # Torsyq's own.
             # The worker threads for sync functions under ASGI.
             "ASGI_THREADS": 40,
+            "WEBSOCKET_MAX_MESSAGE_SIZE": 1024 * 1024,
+            "WEBSOCKET_THREADS": 100,
             # Seconds that background tasks are given when the app stops.
             "BACKGROUND_TASK_SHUTDOWN_TIMEOUT": 5,
         }

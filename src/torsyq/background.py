@@ -119,9 +119,7 @@ def _stop(ref: weakref.ref[Background]) -> None:
 class _InPlace(Executor):
     """Runs what it is given at once, in the caller's thread."""
 
-    def submit(  # type: ignore[override]
-        self, fn: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
-    ) -> Future[t.Any]:
+    def submit(self, fn: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> Future[t.Any]:
         future: Future[t.Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))

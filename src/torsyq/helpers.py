@@ -106,7 +106,7 @@ def stream_with_context(
     :raises RuntimeError: no request is being handled where the stream is made.
     """
     if hasattr(generator_or_function, "__aiter__"):
-        return _stream_async(*_contexts_to_keep(), generator_or_function)  # type: ignore[arg-type,return-value]
+        return _stream_async(*_contexts_to_keep(), generator_or_function)  # type: ignore[arg-type]
     try:
         iterator = iter(generator_or_function)  # type: ignore[arg-type]
     except TypeError:

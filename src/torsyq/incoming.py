@@ -80,15 +80,6 @@ class Incoming:
             )
         return asyncio.run_coroutine_threadsafe(self._arrival(), self._loop).result()
 
-    def readinto(self, buffer: bytearray) -> int:
-        """Fill *buffer* with what comes next, at least one byte unless it is the end."""
-        piece = self._wait_for_piece()
-        room = len(buffer)
-        self._kept = piece[room:]
-        piece = piece[:room]
-        buffer[: len(piece)] = piece
-        return len(piece)
-
     def read(self, size: int = -1) -> bytes:
         """*size* bytes, fewer only at the end; all of them if it is negative."""
         pieces = []

@@ -112,22 +112,28 @@ class Lifespan(Background):
                     await self._end_generators()
                     raise
             self._serving = True
+        if serving_loop.get(None) is None:
+            self._stops_at_exit  # noqa: B018
 
     async def shutdown(self) -> None:
         """Wait for the background tasks, run the ``after_serving`` functions, then the
         ``while_serving`` ones, last begun first, to their end.
         """
-        self._serving = False
         await self._drain_background()
         try:
-            async with self.app_context():
-                try:
-                    for func in self.after_serving_funcs:
-                        await self._call(func)
-                finally:
-                    await self._end_generators()
+            if self._serving:
+                self._serving = False
+                async with self.app_context():
+                    await self._end_serving()
         finally:
             await super().shutdown()
+
+    async def _end_serving(self) -> None:
+        try:
+            for func in self.after_serving_funcs:
+                await self._call(func)
+        finally:
+            await self._end_generators()
 
     async def _end_generators(self) -> None:
         try:
@@ -146,23 +152,20 @@ class Lifespan(Background):
 
     def _begin(self) -> None:
         """Start with the first request, where no server said so before."""
-        if not self._serving and (self.before_serving_funcs or self.while_serving_funcs):
+        if not self._serving and self._has_serving_funcs():
             run_coroutine(self.startup)()
-        if self.after_serving_funcs or self._while_serving:
-            self._stop_at_exit()
         self._got_first_request = True
 
     async def _begin_async(self) -> None:
         """:meth:`_begin` on the event loop."""
-        if not self._serving and (self.before_serving_funcs or self.while_serving_funcs):
+        if not self._serving and self._has_serving_funcs():
             await self.startup()
-        if self.after_serving_funcs or self._while_serving:
-            self._stop_at_exit()
         self._got_first_request = True
 
-    def _stop_at_exit(self) -> None:
-        if serving_loop.get(None) is None:
-            self._stops_at_exit  # noqa: B018
+    def _has_serving_funcs(self) -> bool:
+        return bool(
+            self.before_serving_funcs or self.after_serving_funcs or self.while_serving_funcs
+        )
 
     async def _answer_lifespan(self, receive: Receive, send: Send) -> None:
         while True:

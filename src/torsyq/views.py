@@ -8,6 +8,7 @@ from . import typing as ft
 from .globals import _cv_app
 from .globals import current_app
 from .globals import request
+from .loop import is_async
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 
@@ -70,7 +71,13 @@ class View:
             plain = func if sync_dispatch is dispatch else None
             return sync_dispatch(**kwargs)  # type: ignore[no-any-return]
 
+        async def twin(**kwargs: t.Any) -> ft.ResponseReturnValue:
+            self = view_func.view_class(*class_args, **class_kwargs) if shared is None else shared
+            return await current_app._call(self._chosen(), **kwargs)  # type: ignore[no-any-return]
+
         view_func: t.Any = view
+        if cls._has_async() and not cls.decorators:
+            view_func._twin = twin
         if cls.decorators:
             view_func.__name__ = name
             view_func.__module__ = cls.__module__
@@ -84,6 +91,15 @@ class View:
         view_func.methods = cls.methods
         view_func.provide_automatic_options = cls.provide_automatic_options
         return t.cast(ft.RouteCallable, view_func)
+
+    @classmethod
+    def _has_async(cls) -> bool:
+        """Whether the view may run on the event loop."""
+        return is_async(cls.dispatch_request)
+
+    def _chosen(self) -> t.Callable[..., t.Any]:
+        """What answers the request."""
+        return self.dispatch_request
 
 
 class MethodView(View):
@@ -114,9 +130,22 @@ class MethodView(View):
 
     def dispatch_request(self, **kwargs: t.Any) -> ft.ResponseReturnValue:
         """Call the method that is named as the request's; ``get`` also answers ``HEAD``."""
+        return current_app.ensure_sync(self._method())(**kwargs)  # type: ignore[no-any-return]
+
+    @classmethod
+    def _has_async(cls) -> bool:
+        methods = (getattr(cls, name, None) for name in http_method_funcs)
+        return super()._has_async() or any(is_async(method) for method in methods if method)
+
+    def _chosen(self) -> t.Callable[..., t.Any]:
+        # Where dispatch_request is replaced, it must be called.
+        is_ours = type(self).dispatch_request is MethodView.dispatch_request
+        return self._method() if is_ours else self.dispatch_request
+
+    def _method(self) -> t.Callable[..., t.Any]:
         method = request.method
         meth = getattr(self, method.lower(), None)
         if meth is None and method == "HEAD":
             meth = getattr(self, "get", None)
         assert meth is not None, f"Unimplemented method {method!r}"
-        return current_app.ensure_sync(meth)(**kwargs)  # type: ignore[no-any-return]
+        return meth  # type: ignore[no-any-return]

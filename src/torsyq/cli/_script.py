@@ -93,7 +93,7 @@ def with_appcontext(f: F) -> F:
     """Run a command's function inside the app's context, which is pushed unless one is.
 
     Commands registered on ``app.cli``, on a blueprint's ``cli`` or on an :class:`AppGroup` have
-    this already.
+    this already. An ``async def`` is run on the process's event loop.
 
     .. code-block:: python
 
@@ -108,7 +108,7 @@ def with_appcontext(f: F) -> F:
         if not current_app:
             app = ctx.ensure_object(ScriptInfo).load_app()
             ctx.with_resource(app.app_context())
-        return ctx.invoke(f, *args, **kwargs)
+        return ctx.invoke(current_app.ensure_sync(f), *args, **kwargs)
 
     return update_wrapper(invoke, f)  # type: ignore[return-value]
 

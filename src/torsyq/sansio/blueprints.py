@@ -14,8 +14,8 @@ from functools import update_wrapper
 from .. import typing as ft
 from .scaffold import _endpoint_from_view_func
 from .scaffold import _sentinel
-from .scaffold import Scaffold
 from .scaffold import setupmethod
+from .websockets import Websockets
 
 if t.TYPE_CHECKING:
     from .app import App
@@ -24,6 +24,7 @@ DeferredSetupFunction = t.Callable[["BlueprintSetupState"], None]
 T_after_request = t.TypeVar("T_after_request", bound=ft.AfterRequestCallable[t.Any])
 T_before_request = t.TypeVar("T_before_request", bound=ft.BeforeRequestCallable)
 T_error_handler = t.TypeVar("T_error_handler", bound=ft.ErrorHandlerCallable)
+T_serving = t.TypeVar("T_serving", bound=t.Callable[[], t.Any])
 T_teardown = t.TypeVar("T_teardown", bound=ft.TeardownCallable)
 T_template_context_processor = t.TypeVar(
     "T_template_context_processor", bound=ft.TemplateContextProcessorCallable
@@ -31,6 +32,7 @@ T_template_context_processor = t.TypeVar(
 T_template_filter = t.TypeVar("T_template_filter", bound=ft.TemplateFilterCallable)
 T_template_global = t.TypeVar("T_template_global", bound=ft.TemplateGlobalCallable)
 T_template_test = t.TypeVar("T_template_test", bound=ft.TemplateTestCallable)
+T_after_websocket = t.TypeVar("T_after_websocket", bound=ft.AfterWebsocketCallable)
 T_url_defaults = t.TypeVar("T_url_defaults", bound=ft.URLDefaultCallable)
 T_url_value_preprocessor = t.TypeVar(
     "T_url_value_preprocessor", bound=ft.URLValuePreprocessorCallable
@@ -46,6 +48,9 @@ _LISTS_BY_SCOPE = (
     "url_default_functions",
     "url_value_preprocessors",
     "template_context_processors",
+    "before_websocket_funcs",
+    "after_websocket_funcs",
+    "teardown_websocket_funcs",
 )
 
 
@@ -114,7 +119,7 @@ class BlueprintSetupState:
         )
 
 
-class Blueprint(Scaffold):
+class Blueprint(Websockets):
     """The part of :class:`torsyq.Blueprint` that sends nothing; see there.
 
     :param name: what its endpoints start with; without dots.
@@ -447,6 +452,44 @@ class Blueprint(Scaffold):
         self.record_once(
             lambda state: state.app.url_default_functions.setdefault(None, []).append(f)
         )
+        return f
+
+    @setupmethod
+    def before_app_websocket(self, f: T_before_request) -> T_before_request:
+        """:meth:`before_websocket`, but for every WebSocket of the app."""
+        self.record_once(lambda state: state.app.before_websocket_funcs[None].append(f))
+        return f
+
+    @setupmethod
+    def after_app_websocket(self, f: T_after_websocket) -> T_after_websocket:
+        """:meth:`after_websocket`, but for every WebSocket of the app."""
+        self.record_once(lambda state: state.app.after_websocket_funcs[None].append(f))
+        return f
+
+    @setupmethod
+    def teardown_app_websocket(self, f: T_teardown) -> T_teardown:
+        """:meth:`teardown_websocket`, but for every WebSocket of the app."""
+        self.record_once(lambda state: state.app.teardown_websocket_funcs[None].append(f))
+        return f
+
+    # -- serving ----------------------------------------------------------------------------
+
+    @setupmethod
+    def before_app_serving(self, f: T_serving) -> T_serving:
+        """:meth:`.Flask.before_serving` of the app."""
+        self.record_once(lambda state: state.app.before_serving_funcs.append(f))  # type: ignore[attr-defined]
+        return f
+
+    @setupmethod
+    def after_app_serving(self, f: T_serving) -> T_serving:
+        """:meth:`.Flask.after_serving` of the app."""
+        self.record_once(lambda state: state.app.after_serving_funcs.append(f))  # type: ignore[attr-defined]
+        return f
+
+    @setupmethod
+    def while_app_serving(self, f: T_serving) -> T_serving:
+        """:meth:`.Flask.while_serving` of the app."""
+        self.record_once(lambda state: state.app.while_serving_funcs.append(f))  # type: ignore[attr-defined]
         return f
 
 
