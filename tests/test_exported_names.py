@@ -46,7 +46,11 @@ EXTRA_PARAMETERS = {
 }
 
 # Config keys beyond Flask's.
-EXTRA_CONFIG = {"ASGI_THREADS": "how many sync walks run at a time under ASGI"}
+EXTRA_CONFIG = {
+    "ASGI_THREADS": "how many sync walks run at a time under ASGI",
+    "WEBSOCKET_MAX_MESSAGE_SIZE": "the longest message a WebSocket takes",
+    "WEBSOCKET_THREADS": "how many sync views of WebSockets run at a time",
+}
 
 # Names of Flask's inside, which nobody but that module has a use for.
 NOT_HERE = {

@@ -63,6 +63,10 @@ _steps_of = attrgetter(*sorted(_STEPS))
 class Asgi(Lifespan):
     """The part of :class:`.Flask` that speaks ASGI."""
 
+    if t.TYPE_CHECKING:
+
+        async def _answer_websocket(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
     async def asgi_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application itself, and the place for middleware.
 
@@ -74,12 +78,14 @@ class Asgi(Lifespan):
         kind = scope["type"]
         if kind == "http":
             await self._answer_http(scope, receive, send)
+        elif kind == "websocket":
+            await self._answer_websocket(scope, receive, send)
         elif kind == "lifespan":
             await self._answer_lifespan(receive, send)
         else:
             raise RuntimeError(
                 f"This app was sent a {kind!r} connection by the ASGI server,"
-                " and can answer 'http' and 'lifespan'."
+                " and can answer 'http', 'websocket' and 'lifespan'."
             )
 
     async def _answer_http(self, scope: Scope, receive: Receive, send: Send) -> None:

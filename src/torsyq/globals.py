@@ -23,7 +23,9 @@ if t.TYPE_CHECKING:
     from .ctx import _AppCtxGlobals
     from .ctx import AppContext
     from .ctx import RequestContext
+    from .ctx_websocket import WebsocketContext
     from .sessions import SessionMixin
+    from .websockets import Websocket
     from .wrappers import Request
 
 _no_app_msg = """\
@@ -41,8 +43,17 @@ an active HTTP request. Consult the documentation on testing for
 information about how to avoid this problem.\
 """
 
+_no_websocket_msg = """\
+Working outside of websocket context.
+
+This typically means that you attempted to use functionality that needed
+an open WebSocket connection: in a view for HTTP requests, or in one for
+WebSockets that a WSGI server called. WebSockets need an ASGI server.\
+"""
+
 _cv_app: ContextVar[AppContext] = ContextVar("torsyq.app_ctx")
 _cv_request: ContextVar[RequestContext] = ContextVar("torsyq.request_ctx")
+_cv_websocket: ContextVar[WebsocketContext] = ContextVar("torsyq.websocket_ctx")
 
 
 _own_attribute = object.__getattribute__
@@ -123,7 +134,23 @@ class _CurrentSession(LocalProxy["SessionMixin"]):
         return key in self._get_current_object()
 
 
-for _class in _CurrentApp, _G, _CurrentRequest, _CurrentSession:
+class _CurrentWebsocket(LocalProxy["Websocket"]):
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> t.Any:
+        if name[0] == "_":
+            return _own_attribute(self, name)
+        try:
+            ctx = _cv_websocket.get()
+        except LookupError:
+            raise RuntimeError(_no_websocket_msg) from None
+        return getattr(ctx.websocket, name)
+
+    def __aiter__(self) -> t.AsyncIterator[str | bytes]:
+        return aiter(self._get_current_object())
+
+
+for _class in _CurrentApp, _G, _CurrentRequest, _CurrentSession, _CurrentWebsocket:
     # COMPAT: an unbound proxy shows itself as "<LocalProxy unbound>".
     _class.__name__ = "LocalProxy"
 
@@ -134,3 +161,10 @@ g: _AppCtxGlobals = _G(_cv_app, "g", unbound_message=_no_app_msg)  # type: ignor
 request_ctx: RequestContext = LocalProxy(_cv_request, unbound_message=_no_req_msg)  # type: ignore[assignment]
 request: Request = _CurrentRequest(_cv_request, "request", unbound_message=_no_req_msg)  # type: ignore[assignment,arg-type]
 session: SessionMixin = _CurrentSession(_cv_request, "session", unbound_message=_no_req_msg)  # type: ignore[assignment,arg-type]
+
+websocket_ctx: WebsocketContext = LocalProxy(_cv_websocket, unbound_message=_no_websocket_msg)  # type: ignore[assignment]
+websocket: Websocket = _CurrentWebsocket(  # type: ignore[assignment]
+    _cv_websocket,  # type: ignore[arg-type]
+    "websocket",
+    unbound_message=_no_websocket_msg,
+)

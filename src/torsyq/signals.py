@@ -39,3 +39,12 @@ appcontext_pushed = _signals.signal("appcontext-pushed")
 appcontext_popped = _signals.signal("appcontext-popped")
 #: A message was flashed. Sent with ``message`` and ``category``.
 message_flashed = _signals.signal("message-flashed")
+#: A WebSocket connection is asked for; the context is pushed, no hook has run yet.
+websocket_started = _signals.signal("websocket-started")
+#: The view of a WebSocket has returned. Sent with ``response``, None where it was accepted.
+websocket_finished = _signals.signal("websocket-finished")
+#: The context of a WebSocket is going away, after an error too. Sent with ``exc``.
+websocket_tearing_down = _signals.signal("websocket-tearing-down")
+#: An exception of a WebSocket's view that no handler took. Sent with ``exception``.
+#: :data:`got_request_exception` is sent as well, for what reports errors.
+got_websocket_exception = _signals.signal("got-websocket-exception")

@@ -93,3 +93,9 @@ ErrorHandlerCallable = (
 RouteCallable = (
     t.Callable[..., ResponseReturnValue] | t.Callable[..., t.Awaitable[ResponseReturnValue]]
 )
+WebsocketCallable = (
+    t.Callable[..., ResponseReturnValue | None]
+    | t.Callable[..., t.Awaitable[ResponseReturnValue | None]]
+)
+#: Gets the response that refuses the connection, or None, and returns the like.
+AfterWebsocketCallable = t.Callable[[t.Any], t.Any]

@@ -1,0 +1,358 @@
+"""The walk of a WebSocket, from the server's handshake to the last message and teardown.
+
+It goes as a request's does, and lasts as long as the connection::
+
+    full_dispatch_websocket         websocket_started
+      preprocess_websocket          url_value_preprocessor, before_websocket
+      dispatch_websocket            the view
+      handle_user_exception_async   errorhandler
+      finalize_websocket            after_this_websocket, after_websocket, websocket_finished
+    handle_websocket_exception      what nobody handled: 500, or once accepted 1011
+    do_teardown_websocket           teardown_websocket, websocket_tearing_down
+
+What comes out before the connection is accepted is an HTTP response that refuses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain
+
+from werkzeug.exceptions import InternalServerError
+from werkzeug.exceptions import ServiceUnavailable
+
+from .asgi import Asgi
+from .asgi_http import make_environ
+from .asgi_http import Scope
+from .ctx import BACKGROUND
+from .ctx import begin_background
+from .ctx_websocket import WebsocketContext
+from .globals import _cv_websocket
+from .globals import request
+from .headers import Headers
+from .helpers import _CollectErrors
+from .lazy import lazy
+from .logging import printable
+from .loop import is_async
+from .sessions import SecureCookieSessionInterface
+from .signals import got_request_exception
+from .signals import got_websocket_exception
+from .signals import websocket_finished
+from .signals import websocket_started
+from .signals import websocket_tearing_down
+from .websockets import Receive
+from .websockets import Send
+from .websockets import Websocket
+
+if t.TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from . import typing as ft
+    from .wrappers import Response
+
+# How an HTTP status is said once the connection is accepted (RFC 6455, section 7.4, and IANA).
+_CODE_OF_STATUS = {400: 1007, 413: 1009, 415: 1003, 503: 1013}
+
+
+class WebsocketWalk(Asgi):
+    """The part of :class:`.Flask` that answers WebSockets."""
+
+    #: Makes the object behind ``websocket``.
+    websocket_class: type[Websocket] = Websocket
+
+    # How many sync views of WebSockets are in their threads.
+    _websocket_threads = 0
+
+    def websocket_context(
+        self, environ: WSGIEnvironment, receive: Receive, send: Send
+    ) -> WebsocketContext:
+        """Make the context of a WebSocket.
+
+        :param environ: of the request that asks for the connection.
+        :param receive: as the server gave it.
+        :param send: as the server gave it.
+        """
+        handshake = self.request_class(environ)
+        handshake.json_module = self.json
+        limit = self.config["WEBSOCKET_MAX_MESSAGE_SIZE"]
+        return WebsocketContext(
+            self,  # type: ignore[arg-type]
+            self.websocket_class(handshake, receive, send, limit),
+        )
+
+    async def _answer_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (await receive())["type"] != "websocket.connect":
+            # The client has gone already.
+            return
+        environ = make_environ(scope)
+        ctx = self.websocket_context(environ, receive, send)
+        ctx.websocket._on_accept = partial(self._save_session_at_accept, ctx)
+        error: BaseException | None = None
+        try:
+            error = await self._run_websocket(ctx)
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            ctx.websocket._finish()
+            if error is not None and self.should_ignore_error(error):
+                error = None
+            try:
+                await ctx.pop_async(error)
+            finally:
+                # The traceback holds this frame: without this, frame and error hold each other.
+                error = None
+                if BACKGROUND in environ:
+                    begin_background(environ)
+
+    async def _run_websocket(self, ctx: WebsocketContext) -> BaseException | None:
+        """Walk, and end the connection; what the teardown functions are to be told of."""
+        error: BaseException | None = None
+        try:
+            try:
+                await ctx.push_async()
+                response = await self.full_dispatch_websocket()
+            except Exception as exc:
+                error = exc
+                response = await self.handle_websocket_exception(exc)
+            await self._end_websocket(ctx.websocket, response)
+        except asyncio.CancelledError as exc:
+            if not ctx.websocket._ended_view(exc):
+                raise
+            error = exc
+        return error
+
+    async def full_dispatch_websocket(self) -> Response | None:
+        """Run the hooks, the view and the error handlers; the response that came of it, if any."""
+        if not self._got_first_request:
+            await self._begin_async()
+        rv: t.Any
+        try:
+            if websocket_started.receivers:
+                await websocket_started.send_async(self, _sync_wrapper=self._sync_wrapper)
+            rv = await self.preprocess_websocket()
+            if rv is None:
+                rv = await self.dispatch_websocket()
+        except Exception as error:
+            rv = await self.handle_user_exception_async(error)
+        return await self.finalize_websocket(rv)
+
+    async def preprocess_websocket(self) -> ft.ResponseReturnValue | None:
+        """Call the URL value preprocessors and the ``before_websocket`` functions.
+
+        What one of the latter returns, if not None, refuses the connection; the view is not
+        called.
+        """
+        names = (None, *reversed(request.blueprints))
+        for name in names:
+            for preprocess in self.url_value_preprocessors.get(name, ()):
+                await self._call(preprocess, request.endpoint, request.view_args)
+        for name in names:
+            for func in self.before_websocket_funcs.get(name, ()):
+                rv = await self._call(func)
+                if rv is not None:
+                    return rv  # type: ignore[no-any-return]
+        return None
+
+    async def dispatch_websocket(self) -> ft.ResponseReturnValue | None:
+        """Call the view that the URL belongs to.
+
+        :raises werkzeug.exceptions.HTTPException: the URL matched none.
+        :raises TypeError: the view returned a response when the connection was accepted already.
+        """
+        ctx = _cv_websocket.get()
+        handshake = ctx.request
+        if handshake.routing_exception is not None:
+            self.raise_routing_exception(handshake)
+        rule: t.Any = handshake.url_rule
+        view = self.view_functions[rule.endpoint]
+        rv = await self._call_view(ctx.websocket, view, handshake.view_args or {})
+        if rv is not None and ctx.websocket.accepted:
+            raise TypeError(
+                f"The view function for {handshake.endpoint!r} returned a {type(rv).__name__} after"
+                " the websocket was accepted, which is too late for a response. Return None, and"
+                " send messages with 'websocket.send'."
+            )
+        return rv  # type: ignore[no-any-return]
+
+    async def _call_view(
+        self,
+        websocket: Websocket,
+        view: t.Callable[..., t.Any],
+        arguments: dict[str, t.Any],
+    ) -> t.Any:
+        twin = view if is_async(view) else getattr(view, "_twin", None)
+        if twin is not None:
+            return await websocket._view(twin(**arguments))
+        if self._websocket_threads >= self.config["WEBSOCKET_THREADS"]:
+            raise ServiceUnavailable()
+        self._websocket_threads += 1
+        try:
+            call = partial(view, **arguments)
+            return await websocket._view_in_thread(self.websocket_thread_pool, call)
+        finally:
+            self._websocket_threads -= 1
+
+    @lazy
+    def websocket_thread_pool(self) -> ThreadPoolExecutor:
+        """The threads of sync views of WebSockets, one for each, ``WEBSOCKET_THREADS`` at most.
+
+        They are not those of :attr:`thread_pool`, which open connections would use up.
+        """
+        return ThreadPoolExecutor(self.config["WEBSOCKET_THREADS"], f"{self.name}-websocket")
+
+    async def finalize_websocket(
+        self, rv: t.Any, from_error_handler: bool = False
+    ) -> Response | None:
+        """Make the response of *rv*, if any, and pass it through the ``after_websocket`` functions.
+
+        :param from_error_handler: only log what goes wrong, since an error is being answered.
+        """
+        response = None if rv is None else self.make_response(rv)
+        try:
+            response = await self.postprocess_websocket(response)
+            if websocket_finished.receivers:
+                await websocket_finished.send_async(
+                    self, _sync_wrapper=self._sync_wrapper, response=response
+                )
+        except Exception:
+            if not from_error_handler:
+                raise
+            self.logger.exception(
+                "Websocket finalizing failed with an error while handling an error"
+            )
+        return response
+
+    async def postprocess_websocket(self, response: Response | None) -> Response | None:
+        """Call the ``after_this_websocket`` and ``after_websocket`` functions; save the session."""
+        ctx = _cv_websocket.get()
+        names = (*ctx.request.blueprints, None)
+        of_scopes = (reversed(self.after_websocket_funcs.get(name, ())) for name in names)
+        for func in chain(ctx._after_websocket_functions, *of_scopes):
+            response = await self._call(func, response)
+        await self._save_session_at_end(ctx, response)
+        return response
+
+    # The session. It can be sent to the client with the answer to its handshake only.
+
+    def _session_is_idle(self, ctx: WebsocketContext) -> bool:
+        """Whether nobody has touched the session, so that no cookie need be read."""
+        if "_session" in ctx.__dict__:
+            return False
+        cookies = ctx.request.environ.get("HTTP_COOKIE")
+        return cookies is None or self.config["SESSION_COOKIE_NAME"] not in cookies
+
+    async def _save_session(self, ctx: WebsocketContext, response: Response) -> None:
+        session = ctx._session
+        if not self.session_interface.is_null_session(session):
+            await self._call(self.session_interface.save_session, self, session, response)
+
+    async def _save_session_at_accept(self, ctx: WebsocketContext, headers: Headers) -> None:
+        if self._session_is_idle(ctx):
+            return
+        response = self.response_class()
+        await self._save_session(ctx, response)
+        for cookie in response.headers.getlist("Set-Cookie"):
+            headers.add("Set-Cookie", cookie)
+        # What changes from here on is told from what was sent.
+        ctx._session.modified = False
+
+    async def _save_session_at_end(self, ctx: WebsocketContext, response: Response | None) -> None:
+        if self._session_is_idle(ctx):
+            return
+        if not ctx.websocket.accepted:
+            if response is not None:
+                await self._save_session(ctx, response)
+        elif ctx._session.modified:
+            if isinstance(self.session_interface, SecureCookieSessionInterface):
+                self.logger.warning(
+                    "The session was changed after the websocket on"
+                    f" {printable(ctx.request.path)} was accepted. It is a cookie, which can't be"
+                    " set any more. Change it before 'websocket.accept()', or in a view for HTTP."
+                )
+            else:
+                await self._save_session(ctx, self.response_class())
+
+    # Errors.
+
+    async def handle_websocket_exception(self, e: Exception) -> Response | None:
+        """Answer an error that nobody handled: log it and send a 500, or close with 1011.
+
+        As :meth:`handle_exception` does it for requests.
+        """
+        exc_info = sys.exc_info()
+        for signal in got_websocket_exception, got_request_exception:
+            await signal.send_async(self, _sync_wrapper=self._sync_wrapper, exception=e)
+        websocket = _cv_websocket.get().websocket
+        propagate = self.config["PROPAGATE_EXCEPTIONS"]
+        if propagate is None:
+            propagate = self.testing or self.debug
+        if propagate:
+            if websocket.accepted:
+                await websocket.close(1011)
+            raise e
+
+        self.log_exception(exc_info)
+        server_error: t.Any = InternalServerError(original_exception=e)
+        handler = self._find_error_handler(server_error, request.blueprints)
+        if handler is not None:
+            server_error = await self._call(handler, server_error)
+        return await self.finalize_websocket(server_error, from_error_handler=True)
+
+    # The end.
+
+    async def _end_websocket(self, websocket: Websocket, response: Response | None) -> None:
+        if websocket.closed:
+            return
+        if response is None:
+            await websocket.close(1000)
+        elif websocket.accepted:
+            status = response.status_code
+            usual = 1011 if status >= 500 else 1008 if status >= 400 else 1000
+            code = _CODE_OF_STATUS.get(status, usual)
+            await websocket.close(code, response.status.partition(" ")[2])
+        else:
+            await self._refuse_websocket(websocket, response)
+
+    async def _refuse_websocket(self, websocket: Websocket, response: Response) -> None:
+        """Send *response* instead of accepting; where the server can't, it sends its own 403."""
+        if "websocket.http.response" not in (websocket.scope.get("extensions") or {}):
+            await websocket.close(1008)
+            return
+        # A body that is streamed may wait.
+        get_body = response.get_data
+        body = get_body() if response.is_sequence else await self._in_thread(get_body)
+        headers = response.get_wsgi_headers(websocket.request.environ)
+        websocket._inbox.close(1000, "")
+        await websocket._send(
+            {
+                "type": "websocket.http.response.start",
+                "status": response.status_code,
+                "headers": [
+                    (name.lower().encode("latin-1"), value.encode("latin-1"))
+                    for name, value in headers
+                ],
+            }
+        )
+        await websocket._send({"type": "websocket.http.response.body", "body": body})
+
+    async def do_teardown_websocket(self, exc: BaseException | None = None) -> None:
+        """Call the ``teardown_websocket`` functions, the innermost blueprint's first.
+
+        All of them run, even if one raises; what was raised is raised at the end.
+        """
+        errors = _CollectErrors()
+        for name in chain(request.blueprints, (None,)):
+            for func in reversed(self.teardown_websocket_funcs.get(name, ())):
+                with errors:
+                    await self._call(func, exc)
+        if websocket_tearing_down.receivers:
+            with errors:
+                await websocket_tearing_down.send_async(
+                    self, _sync_wrapper=self._sync_wrapper, exc=exc
+                )
+        errors.raise_any("Errors during websocket teardown")

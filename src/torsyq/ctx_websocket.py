@@ -1,0 +1,158 @@
+"""What is current while a WebSocket is open: a request context that lasts as long as it does.
+
+Since it is a request context, of the request that asked for the connection, ``g``, ``session``,
+``url_for`` and what extensions make of ``request`` work in a WebSocket's view as in any other.
+"""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+from contextvars import Token
+from functools import update_wrapper
+
+from .ctx import _sentinel
+from .ctx import RequestContext
+from .globals import _cv_request
+from .globals import _cv_websocket
+from .loop import is_async
+
+if t.TYPE_CHECKING:
+    from . import typing as ft
+    from .app import Flask
+    from .ctx import AppContext
+    from .sessions import SessionMixin
+    from .websockets import Websocket
+
+F = t.TypeVar("F", bound=t.Callable[..., t.Any])
+T_after_websocket = t.TypeVar("T_after_websocket", bound="ft.AfterWebsocketCallable")
+
+
+def has_websocket_context() -> bool:
+    """Whether a WebSocket is being handled, so that ``websocket`` can be used."""
+    return _cv_websocket.get(None) is not None
+
+
+def after_this_websocket(f: T_after_websocket) -> T_after_websocket:
+    """Have *f* called when the view of the present WebSocket has returned, and only of it.
+
+    It gets, and returns, the response with which the connection is refused, or None.
+
+    :raises RuntimeError: no WebSocket is being handled.
+    """
+    ctx = _cv_websocket.get(None)
+    if ctx is None:
+        raise RuntimeError(
+            "'after_this_websocket' can only be used when a websocket"
+            " context is active, such as in a websocket view function."
+        )
+    ctx._after_websocket_functions.append(f)
+    return f
+
+
+def copy_current_websocket_context(f: F) -> F:
+    """Wrap *f* so that it runs in a copy of the present websocket context, wherever it is called.
+
+    For a task or a thread that goes on when the view has returned, or that does not begin in the
+    view's context. The copy shares the websocket and the session.
+
+    :raises RuntimeError: no WebSocket is being handled.
+
+    Example::
+
+        @copy_current_websocket_context
+        async def tick():
+            await websocket.send("tick")
+
+        asyncio.create_task(tick())
+    """
+    ctx = _cv_websocket.get(None)
+    if ctx is None:
+        raise RuntimeError(
+            "'copy_current_websocket_context' can only be used when a"
+            " websocket context is active, such as in a websocket view function."
+        )
+    copied = ctx.copy()
+
+    async def awaited(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        async with copied.copy():
+            return await f(*args, **kwargs)
+
+    def called(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        with copied.copy():
+            return f(*args, **kwargs)
+
+    return update_wrapper(awaited if is_async(f) else called, f)  # type: ignore[return-value]
+
+
+class WebsocketContext(RequestContext):
+    """What is current while a WebSocket is being handled.
+
+    Made by :meth:`.Flask.websocket_context`. Popping it runs the ``teardown_websocket``
+    functions instead of the ``teardown_request`` functions.
+    """
+
+    def __init__(
+        self, app: Flask, websocket: Websocket, session: SessionMixin | None = None
+    ) -> None:
+        request = websocket.request
+        super().__init__(app, request.environ, request, session)
+        self.websocket = websocket
+        self._after_websocket_functions: list[ft.AfterWebsocketCallable] = []
+        self._websocket_tokens: list[Token[WebsocketContext]] = []
+
+    def copy(self) -> WebsocketContext:
+        """A context of the same websocket and session, to be pushed in another task or thread."""
+        return self.__class__(self.app, self.websocket, self._session)
+
+    def push(self) -> None:
+        """Make this the current websocket context, and the current request context."""
+        self._websocket_tokens.append(_cv_websocket.set(self))
+        super().push()
+
+    async def push_async(self) -> None:
+        """:meth:`push` on the event loop."""
+        self._websocket_tokens.append(_cv_websocket.set(self))
+        await super().push_async()
+
+    def pop(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
+        """Run the teardown functions and make the context before this one current again.
+
+        :raises AssertionError: another context was pushed after this one and is still there.
+        """
+        if exc is _sentinel:
+            exc = sys.exc_info()[1]
+        try:
+            if len(self._cv_tokens) == 1:
+                self.app.ensure_sync(self.app.do_teardown_websocket)(exc)
+        finally:
+            app_ctx = self._leave()
+            if app_ctx is not None:
+                app_ctx.pop(exc)
+
+    async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
+        """:meth:`pop` on the event loop."""
+        if exc is _sentinel:
+            exc = sys.exc_info()[1]
+        try:
+            if len(self._cv_tokens) == 1:
+                await self.app.do_teardown_websocket(exc)
+        finally:
+            app_ctx = self._leave()
+            if app_ctx is not None:
+                await app_ctx.pop_async(exc)
+
+    def _leave(self) -> AppContext | None:
+        """Make the context before this one current; the app context to pop after it."""
+        current = _cv_request.get()
+        token, app_ctx = self._cv_tokens.pop()
+        _cv_request.reset(token)
+        _cv_websocket.reset(self._websocket_tokens.pop())
+        if not self._cv_tokens:
+            # The environment and the request would hold each other.
+            self.request.environ["werkzeug.request"] = None
+        if current is not self:
+            raise AssertionError(
+                f"Popped wrong websocket context. ({current!r} instead of {self!r})"
+            )
+        return app_ctx

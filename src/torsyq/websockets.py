@@ -1,0 +1,518 @@
+"""A WebSocket connection (:rfc:`6455`), as views see it through the ``websocket`` proxy.
+
+The server speaks ASGI; what it hands over becomes messages to await, and in a sync view, which
+runs in a thread of its own, messages to wait for. Pings, fragments and UTF-8 are the server's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import typing as t
+from collections import deque
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from functools import wraps
+
+from werkzeug.exceptions import BadRequest
+
+from .headers import Headers
+from .loop import adopt
+from .loop import current_loop
+from .loop import runs_here
+from .loop import settled
+
+if t.TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from werkzeug import datastructures as ds
+    from werkzeug.exceptions import HTTPException
+    from werkzeug.routing import Rule
+    from werkzeug.user_agent import UserAgent
+
+    from .wrappers import Request
+
+Message = t.MutableMapping[str, t.Any]
+Receive = t.Callable[[], t.Awaitable[Message]]
+Send = t.Callable[[Message], t.Awaitable[None]]
+F = t.TypeVar("F", bound=t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]])
+T = t.TypeVar("T")
+
+# What has arrived and was not received yet is bounded by both; beyond, the client has to wait.
+_MESSAGES_KEPT = 64
+_BYTES_KEPT = 256 * 1024
+
+# A view that received a message before the client went has this many seconds to be done with it.
+_GRACE = 1.0
+
+# The codes an application may send (RFC 6455, section 7.4, and IANA's list).
+_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
+_LONGEST_REASON = 123
+
+
+class WebsocketDisconnected(asyncio.CancelledError):
+    """The connection is over: raised by ``receive`` and ``send``.
+
+    It needs no handler: it ends the view, and nothing is logged. Catch it to clean up.
+
+    COMPAT: views written for Quart catch :class:`asyncio.CancelledError`, which this is too. So
+    ``except Exception`` around a loop of ``receive`` lets it through, and the loop ends.
+
+    :param code: why, as the client or the server said; 1006 where the line just went dead.
+    :param reason: the same in words.
+    """
+
+    def __init__(self, code: int = 1005, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.reason}".rstrip()
+
+
+class InvalidMessage(BadRequest, ValueError):
+    """A message is not the JSON it should be. Where nobody catches it, the connection is closed
+    with the code 1007."""
+
+    description = "The message is not valid JSON."
+
+
+def _awaited_or_waited_for(method: F) -> F:
+    """Let sync code call an async method of the websocket: in a thread it returns the result."""
+
+    @wraps(method)
+    def wrapper(self: Websocket, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        if runs_here(self._loop):
+            return method(self, *args, **kwargs)
+        call = asyncio.run_coroutine_threadsafe(_outcome(method(self, *args, **kwargs)), self._loop)
+        result, error = call.result()
+        if error is not None:
+            raise error
+        return result
+
+    return t.cast(F, wrapper)
+
+
+async def _outcome(call: t.Awaitable[T]) -> tuple[T | None, BaseException | None]:
+    # A future would turn WebsocketDisconnected into a cancellation of its own.
+    try:
+        return await call, None
+    except BaseException as error:
+        return None, error
+
+
+class Websocket:
+    """A connection and the request it began with. Attributes not found here are that request's:
+    ``headers``, ``args``, ``cookies``, ``path``, ``host``, ``view_args`` ...
+
+    Set :attr:`Flask.websocket_class <torsyq.Flask.websocket_class>` to a subclass to have
+    another. Its methods are awaited in an ``async def`` view and called plainly in a ``def``::
+
+        @app.websocket("/echo")
+        async def echo():
+            async for message in websocket:
+                await websocket.send(message)
+
+    :param request: the handshake.
+    :param receive: as the server gave it.
+    :param send: as the server gave it.
+    :param max_message_size: in bytes; a larger message closes the connection with 1009.
+    """
+
+    if t.TYPE_CHECKING:
+        args: ds.MultiDict[str, str]
+        authorization: ds.Authorization | None
+        base_url: str
+        blueprint: str | None
+        blueprints: list[str]
+        cookies: ds.ImmutableMultiDict[str, str]
+        endpoint: str | None
+        full_path: str
+        headers: ds.Headers
+        host: str
+        host_url: str
+        is_secure: bool
+        origin: str | None
+        path: str
+        query_string: bytes
+        remote_addr: str | None
+        root_path: str
+        root_url: str
+        routing_exception: HTTPException | None
+        scheme: str
+        url: str
+        url_root: str
+        url_rule: Rule | None
+        user_agent: UserAgent
+        view_args: dict[str, t.Any] | None
+
+    def __init__(
+        self,
+        request: Request,
+        receive: Receive,
+        send: Send,
+        max_message_size: int | None = None,
+    ) -> None:
+        #: The request that asked for the connection.
+        self.request = request
+        #: Whether the connection is open, or was.
+        self.accepted = False
+        self._send = send
+        self._loop = current_loop()
+        self._inbox = _Inbox(receive, self._close, max_message_size)
+        self._accepting = asyncio.Lock()
+        #: Called before accepting, with the headers of the answer.
+        self._on_accept: t.Callable[[Headers], t.Awaitable[None]] | None = None
+
+    def __getattr__(self, name: str) -> t.Any:
+        if name.startswith("__") or name == "request":
+            raise AttributeError(name)
+        return getattr(self.request, name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.request.url!r}>"
+
+    @property
+    def scope(self) -> t.MutableMapping[str, t.Any]:
+        """The connection as the ASGI server describes it."""
+        return self.request.environ["asgi.scope"]  # type: ignore[no-any-return]
+
+    @property
+    def requested_subprotocols(self) -> list[str]:
+        """What the client offers to speak, the best first."""
+        return list(self.scope.get("subprotocols") or ())
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is over, closed by either side."""
+        return self._inbox.end is not None
+
+    @_awaited_or_waited_for
+    async def accept(self, headers: t.Any = None, subprotocol: str | None = None) -> None:
+        """Agree to the connection. The first ``receive`` or ``send`` does so by itself.
+
+        :param headers: a dictionary or a list of pairs, to send with the answer.
+        :param subprotocol: one of :attr:`requested_subprotocols`.
+        :raises ValueError: it is not one of them, or a header can't be sent.
+        :raises RuntimeError: the connection is accepted already, without these.
+        """
+        if self.accepted and (headers is not None or subprotocol is not None):
+            raise RuntimeError(
+                "The connection is accepted already, so that no headers and no subprotocol can be"
+                " sent. Usually a 'receive' or 'send' comes before the 'accept', and accepts."
+            )
+        await self._accept(headers, subprotocol)
+
+    async def _accept(self, given: t.Any = None, subprotocol: str | None = None) -> None:
+        if subprotocol is not None and subprotocol not in self.requested_subprotocols:
+            # A browser would break the connection off.
+            raise ValueError(
+                f"The client did not offer the subprotocol {subprotocol!r}, but"
+                f" {self.requested_subprotocols or 'none'}."
+            )
+        headers = Headers()
+        headers.extend(given or ())
+        if "Sec-WebSocket-Protocol" in headers:
+            raise ValueError("Pass 'subprotocol' instead of a header 'Sec-WebSocket-Protocol'.")
+        async with self._accepting:
+            if self.accepted or self.closed:
+                return
+            if self._on_accept is not None:
+                await self._on_accept(headers)
+            message: Message = {
+                "type": "websocket.accept",
+                "headers": [
+                    (name.lower().encode("latin-1"), value.encode("latin-1"))
+                    for name, value in headers
+                ],
+            }
+            if subprotocol is not None:
+                message["subprotocol"] = subprotocol
+            await self._send(message)
+            self.accepted = True
+            self._inbox.open()
+
+    @_awaited_or_waited_for
+    async def receive(self) -> str | bytes:
+        """The next message: text as a string, binary data as bytes.
+
+        :raises WebsocketDisconnected: the connection is over.
+        """
+        if not self.accepted:
+            await self._accept()
+        return await self._inbox.get()
+
+    @_awaited_or_waited_for
+    async def receive_json(self, **kwargs: t.Any) -> t.Any:
+        """The next message, parsed as JSON by the app's provider.
+
+        :param kwargs: passed to ``app.json.loads``.
+        :raises InvalidMessage: it is something else.
+        :raises WebsocketDisconnected: the connection is over.
+        """
+        message = await self.receive()
+        try:
+            return self.request.json_module.loads(message, **kwargs)
+        # SECURITY: a few kilobytes of "[[[[" would pass for an error of the application.
+        except (ValueError, RecursionError) as error:
+            raise InvalidMessage() from error
+
+    @_awaited_or_waited_for
+    async def send(self, data: str | bytes) -> None:
+        """Send a message, and wait while the client is too slow to take it.
+
+        :raises TypeError: *data* is neither text nor bytes.
+        :raises WebsocketDisconnected: the connection is over.
+        """
+        message: Message
+        if isinstance(data, str):
+            message = {"type": "websocket.send", "text": data}
+        elif isinstance(data, (bytes, bytearray, memoryview)):
+            message = {"type": "websocket.send", "bytes": bytes(data)}
+        else:
+            raise TypeError(
+                f"A message is a string or bytes, and not a {type(data).__name__}."
+                " To send it as JSON, use 'send_json'."
+            )
+        if not self.accepted:
+            await self._accept()
+        if self._inbox.end is not None:
+            raise self._inbox.farewell()
+        try:
+            await self._send(message)
+        except Exception as error:
+            # Each server has its own way to say that nobody is there.
+            self._inbox.close(1006, "")
+            raise self._inbox.farewell() from error
+
+    @_awaited_or_waited_for
+    async def send_json(self, *args: t.Any, **kwargs: t.Any) -> None:
+        """Send a value as JSON text: one, or a list of several, or a dictionary of the keyword
+        arguments, written by the app's provider.
+
+        :raises TypeError: both were given, or there is no JSON for it.
+        :raises WebsocketDisconnected: the connection is over.
+        """
+        if args and kwargs:
+            raise TypeError("'send_json' takes values or keyword arguments, not both.")
+        value = kwargs if not args else args[0] if len(args) == 1 else args
+        await self.send(self.request.json_module.dumps(value))
+
+    @_awaited_or_waited_for
+    async def close(self, code: int = 1000, reason: str | None = None) -> None:
+        """End the connection; if it was not accepted yet, refuse it, which is a 403.
+
+        :param code: why: 1000 to 4999, see :rfc:`6455#section-7.4`; 4000 and above are yours.
+        :param reason: the same in words, of at most 123 bytes.
+        :raises ValueError: the code or the reason can't be sent.
+        """
+        reason = reason or ""
+        if code not in _CODES:
+            raise ValueError(
+                f"{code!r} is no code to close with: 1000, 1001, 1002, 1003, 1007 to 1014, and"
+                " 3000 to 4999 are."
+            )
+        if len(reason.encode()) > _LONGEST_REASON:
+            raise ValueError(f"A reason has at most {_LONGEST_REASON} bytes: {reason!r}.")
+        if not self.closed:
+            await self._close(code, reason)
+
+    async def _close(self, code: int, reason: str) -> None:
+        self._inbox.close(code, reason)
+        try:
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        except Exception:
+            # The client was faster.
+            return
+
+    async def __aiter__(self) -> t.AsyncIterator[str | bytes]:
+        """The messages until the connection is over."""
+        while True:
+            try:
+                message = await self.receive()
+            except WebsocketDisconnected:
+                return
+            yield message
+
+    def __iter__(self) -> t.Iterator[str | bytes]:
+        """The messages until the connection is over, for sync views."""
+        while True:
+            try:
+                message: t.Any = self.receive()
+            except WebsocketDisconnected:
+                return
+            yield message
+
+    # For the walk.
+
+    async def _view(self, view: t.Coroutine[t.Any, t.Any, T]) -> T:
+        """Await the view; the client's going cancels it."""
+        task = asyncio.current_task()
+        self._inbox.viewer = task
+        try:
+            return await view
+        finally:
+            self._inbox.viewer = None
+            if self._inbox.has_cancelled and task is not None:
+                task.uncancel()
+
+    async def _view_in_thread(self, pool: Executor, view: t.Callable[[], T]) -> T:
+        """Wait for the sync view in a thread of *pool*, which finds out by itself."""
+        context = copy_context()
+        work = pool.submit(partial(context.run, view))
+        try:
+            return await asyncio.shield(asyncio.wrap_future(work))
+        except asyncio.CancelledError:
+            if not work.done():
+                # The server ends: let the thread not wait for messages any more.
+                self._inbox.close(1001, "")
+                with suppress(BaseException):
+                    await settled(work)
+            raise
+        finally:
+            adopt(context)
+
+    def _ended_view(self, error: asyncio.CancelledError) -> bool:
+        """Whether *error* came of the connection's end, and not of the server's."""
+        task = asyncio.current_task()
+        is_ours = isinstance(error, WebsocketDisconnected) or self._inbox.has_cancelled
+        return is_ours and task is not None and not task.cancelling()
+
+    def _finish(self) -> None:
+        """Let go of the connection; tasks that still use it find it closed."""
+        self._inbox.close(1006, "")
+        self._inbox.stop()
+
+
+class _Inbox:
+    """What the client sent and nobody received yet.
+
+    It always listens, so that it notices when the client goes, whatever the view waits for; and
+    since it is a task of its own, a ``receive`` that is cancelled loses no message.
+    """
+
+    def __init__(
+        self,
+        receive: Receive,
+        refuse: t.Callable[[int, str], t.Awaitable[None]],
+        limit: int | None,
+    ) -> None:
+        self.end: tuple[int, str] | None = None
+        self.viewer: asyncio.Task[t.Any] | None = None
+        self.has_cancelled = False
+        self._receive = receive
+        self._refuse = refuse
+        self._limit = limit
+        self._messages: deque[str | bytes] = deque()
+        self._size = 0
+        self._readers: deque[asyncio.Future[None]] = deque()
+        self._room: asyncio.Future[None] | None = None
+        self._was_read = False
+        self._viewer_knows = False
+        self._listening: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        """Begin to listen."""
+        self._listening = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        while self.end is None:
+            try:
+                message = await self._receive()
+            except Exception:
+                message = {"type": "websocket.disconnect", "code": 1006}
+            if message["type"] == "websocket.disconnect":
+                code, reason = message.get("code") or 1005, message.get("reason") or ""
+                break
+            data: str | bytes | None = message.get("text")
+            if data is None:
+                data = message.get("bytes") or b""
+            if self._is_too_big(data):
+                code, reason = 1009, "message too big"
+                await self._refuse(code, reason)
+                break
+            await self._put(data)
+        else:
+            return
+        self._over(code, reason)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_GRACE if self._was_read else 0, self._cancel_viewer)
+
+    def _is_too_big(self, data: str | bytes) -> bool:
+        limit = self._limit
+        if limit is None or len(data) * 4 <= limit:
+            return False
+        return len(data.encode() if isinstance(data, str) else data) > limit
+
+    async def _put(self, data: str | bytes) -> None:
+        self._messages.append(data)
+        self._size += len(data)
+        self._wake_reader()
+        # Whoever waits for it answers it first, before what comes next may be the client's going.
+        await asyncio.sleep(0)
+        while len(self._messages) >= _MESSAGES_KEPT or self._size > _BYTES_KEPT:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    async def get(self) -> str | bytes:
+        """The next message.
+
+        :raises WebsocketDisconnected: there will be none.
+        """
+        self._was_read = True
+        while not self._messages:
+            if self.end is not None:
+                raise self.farewell()
+            reader = asyncio.get_running_loop().create_future()
+            self._readers.append(reader)
+            try:
+                await reader
+            except asyncio.CancelledError:
+                if reader.done() and not reader.cancelled():
+                    # Woken and cancelled at once: the message is for the next one.
+                    self._wake_reader()
+                raise
+        data = self._messages.popleft()
+        self._size -= len(data)
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        return data
+
+    def _wake_reader(self) -> None:
+        while self._readers:
+            reader = self._readers.popleft()
+            if not reader.done():
+                reader.set_result(None)
+                return
+
+    def _over(self, code: int, reason: str) -> None:
+        if self.end is None:
+            self.end = code, reason
+        while self._readers:
+            self._wake_reader()
+
+    def close(self, code: int, reason: str) -> None:
+        """End it from this side; what was not received is not wanted."""
+        self._messages.clear()
+        self._over(code, reason)
+
+    def farewell(self) -> WebsocketDisconnected:
+        """What to raise, now that it is over."""
+        assert self.end is not None
+        if asyncio.current_task() is self.viewer:
+            self._viewer_knows = True
+        return WebsocketDisconnected(*self.end)
+
+    def _cancel_viewer(self) -> None:
+        if self.viewer is not None and not self._viewer_knows:
+            self.has_cancelled = True
+            self.viewer.cancel()
+
+    def stop(self) -> None:
+        """Stop listening."""
+        if self._listening is not None:
+            self._listening.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
