@@ -158,8 +158,8 @@ class Map(WerkzeugMap):
         :raises NotFound: No rule has this path.
         :raises MethodNotAllowed: Rules have this path, but none the method.
 
-        PERF: 0.3 us for a static path, 1 us for ``/user/<int:id>``; binding an adapter and
-        matching takes Werkzeug 14 and 19 us.
+        PERF: 0.35 us for a static path and 0.8 us for ``/user/<int:id>``, in one call, 2 us for
+        others; Werkzeug binds an adapter and matches in 7 to 12 us and 25 to 34 calls.
         """
         plan = self._plan or self._make_plan()
         host = environ.get("HTTP_HOST")
@@ -175,14 +175,14 @@ class Map(WerkzeugMap):
         head, _, tail = raw.rpartition("/")
         if (found := plan.endings.get(head)) is not None and tail.isascii():
             node, endings = found
-            for test, rule, name, to_python in endings if tail not in node.static else ():
-                if test(tail):
-                    if rule.methods is None or method in rule.methods:
-                        try:
+            try:
+                for test, rule, name, to_python in endings if tail not in node.static else ():
+                    if test(tail):
+                        if rule.methods is None or method in rule.methods:
                             return rule, {name: to_python(tail)}
-                        except ValueError:
-                            break
-                    break
+                        break
+            except ValueError:
+                pass  # more digits than int takes: left to Werkzeug below
         return self._search(plan, raw, method)
 
     def _search(self, plan: Plan, raw: str, method: str) -> tuple[Rule, dict[str, t.Any]] | None:
@@ -340,7 +340,7 @@ class MapAdapter(WerkzeugMapAdapter):
     ``script_name``, ``url_scheme``, ``path_info``, ``default_method``, ``query_args``,
     ``websocket``) are read from it when they are first needed.
 
-    PERF: 0.9 us to make instead of 14.
+    PERF: 0.55 us to make instead of 3.7.
     """
 
     map: Map
@@ -370,7 +370,8 @@ class MapAdapter(WerkzeugMapAdapter):
 
         :raises werkzeug.routing.BuildError: No rule of the endpoint takes these values.
 
-        PERF: 1.4 us for one ``int`` in the path; Werkzeug takes 5.6.
+        PERF: 1 us for one ``int`` in the path, 2.1 us with two values in the query; Werkzeug takes
+        1.8 and 7.2 us.
         """
         if values is None or type(values) is dict:
             url_map = self.map
@@ -397,7 +398,7 @@ class MapAdapter(WerkzeugMapAdapter):
     def allowed_methods(self, path_info: str | None = None) -> t.Iterable[str]:
         """The methods that the rules of the path take, as Werkzeug's adapter tells them.
 
-        PERF: 4 us instead of 22 for a request's own path; each OPTIONS request asks.
+        PERF: 5 us instead of 18 for a request's own path; each OPTIONS request asks.
         """
         url_map = self.map
         own = vars(self)

@@ -39,7 +39,7 @@ class OddValues(Exception):
 class Recipe:
     """How to build the URL of one rule."""
 
-    __slots__ = ("defaults", "domain", "head", "known", "rule", "slots")
+    __slots__ = ("defaults", "demanding", "domain", "head", "known", "rule", "slots")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -50,6 +50,8 @@ class Recipe:
         self.slots = tuple(
             (name, _to_url(rule._converters[name]), literal) for name, literal in slots
         )
+        #: A value may be right and the rule unsuitable all the same.
+        self.demanding = len(self.slots) > 1 or bool(self.defaults)
         #: The names that don't go into the query.
         self.known = frozenset(name for name, _, _ in self.slots) | self.defaults.keys()
 
@@ -60,22 +62,26 @@ class Recipe:
         """
         if not values:
             return None if self.slots else self.head
-        for name, _, _ in self.slots:
-            if values.get(name) is None:
-                return None
-        for name, default in self.defaults.items():
-            value = values.get(name)
-            if value is not None and default != value:
-                return None
+        if self.demanding and not self._suits(values):
+            return None
         text = self.head
         try:
             for name, to_url, literal in self.slots:
-                text += to_url(values[name]) + literal
+                if (value := values.get(name)) is None:
+                    return None
+                text = f"{text}{to_url(value)}{literal}"
         except ValidationError:
             return None
         if len(values) > len(self.slots):
             text += self._query(values, append_unknown)
         return text
+
+    def _suits(self, values: dict[str, t.Any]) -> bool:
+        """Whether no value is missing or other than its default, before one is converted."""
+        return all(values.get(name) is not None for name, _, _ in self.slots) and not any(
+            (value := values.get(name)) is not None and default != value
+            for name, default in self.defaults.items()
+        )
 
     def _query(self, values: dict[str, t.Any], append_unknown: bool) -> str:
         """The values that are not in the path, as a query with its question mark."""
@@ -89,7 +95,7 @@ class Recipe:
                 value = str(value)
             elif type(value) is not str:
                 raise OddValues
-            # PERF: what needs no quoting is seen in a tenth of the time that quoting takes.
+            # PERF: seeing that nothing needs quoting takes a sixth of quoting both.
             pair = f"{name}={value}"
             if not _is_safe_pair(pair):
                 name = quote_plus(name, safe=_SAFE_IN_QUERY)
@@ -142,26 +148,26 @@ def _take_apart(rule: Rule) -> tuple[str, str, list[tuple[str, str]]]:
     return domain, texts[0], list(zip(names, texts[1:], strict=True))
 
 
-def _to_url(converter: BaseConverter) -> t.Callable[[t.Any], str]:
-    """The cheapest function that does what the converter's ``to_url`` does."""
+def _to_url(converter: BaseConverter) -> t.Callable[[t.Any], object]:
+    """The cheapest function that does what the converter's ``to_url`` does.
+
+    Its result is put into a format string, so a number will do where its text is wanted.
+    """
     method = getattr(converter.to_url, "__func__", None)
     if method is BaseConverter.to_url:
         return _path_text
     if (
         method is NumberConverter.to_url
         and isinstance(converter, NumberConverter)
-        and converter.num_convert is int
+        and converter.num_convert in (int, float)
         and not converter.fixed_digits
     ):
-        return _int_text
-    return converter.to_url
+        return t.cast(t.Callable[[t.Any], object], converter.num_convert)
+    # Joined, so that something other than text is the TypeError that it is in Werkzeug.
+    return lambda value: "".join((converter.to_url(value),))
 
 
 def _path_text(value: t.Any) -> str:
-    """A value as part of a path. PERF: most texts need no quoting; finding out costs a fifth."""
+    """A value as part of a path. PERF: most texts need no quoting; finding out costs half of it."""
     text = str(value)
     return text if _is_safe_in_path(text) else quote(text, safe=_SAFE_IN_PATH)
-
-
-def _int_text(value: t.Any) -> str:
-    return str(int(value))
