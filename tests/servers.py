@@ -19,6 +19,38 @@ PATIENCE = 30.0
 """Seconds after which what has not happened will not."""
 
 
+
+# How each server is told to serve ``hello:app`` at a port; none is told what the app speaks
+# unless it asks.
+SERVERS: dict[str, str] = {
+    "uvicorn": "uvicorn hello:app --port {port} --http h11",
+    "uvicorn-httptools": "uvicorn hello:app --port {port} --http httptools",
+    "hypercorn": "hypercorn hello:app --bind 127.0.0.1:{port}",
+    "granian-wsgi": "granian hello:app --interface wsgi --port {port} --blocking-threads 8",
+    "granian-asgi": "granian hello:app --interface asgi --port {port}",
+    "granian-asginl": "granian hello:app --interface asginl --port {port}",
+    "granian-rsgi": "granian hello:app --interface rsgi --port {port}",
+    "gunicorn-sync": "gunicorn hello:app --bind 127.0.0.1:{port}",
+    "gunicorn-gthread": "gunicorn hello:app --bind 127.0.0.1:{port} -k gthread --threads 8",
+    "gunicorn-asgi": "gunicorn hello:app --bind 127.0.0.1:{port} -k asgi",
+    "gunicorn-uvicorn": "gunicorn hello:app --bind 127.0.0.1:{port} -k uvicorn_worker.UvicornWorker",
+    "waitress": "waitress --listen 127.0.0.1:{port} --threads 8 hello:app",
+    "torsyq-serve-wsgi": "torsyq --app hello serve --port {port} --interface wsgi --threads 8",
+    "torsyq-serve-asgi": "torsyq --app hello serve --port {port} --interface asgi",
+    "torsyq-run": "torsyq --app hello run --port {port} --interface wsgi",
+}
+ASGI_SERVERS = [
+    name
+    for name in SERVERS
+    if not name.endswith(("-wsgi", "-sync", "-gthread", "-run")) and name != "waitress"
+]
+
+
+def command(server: str, port: int) -> tuple[str, ...]:
+    """What follows ``python`` to serve ``hello:app``."""
+    return ("-m", *SERVERS[server].format(port=port).split())
+
+
 class Answer(t.NamedTuple):
     """What a server answered."""
 
