@@ -31,6 +31,9 @@ Send = t.Callable[[Message], t.Awaitable[None]]
 # A body beyond this many bytes waits on disk.
 _IN_MEMORY = 512 * 1024
 
+# Seconds after which a client that waits is listened to.
+_PATIENCE = 0.02
+
 # A file's piece in one message.
 _FILE_PIECE = 256 * 1024
 
@@ -171,22 +174,56 @@ class Answer:
     """Sends one answer; :meth:`start_response` is WSGI's.
 
     Status and headers go out with the first of the body, as :pep:`3333` has it, so that an
-    error before that can still become a 500.
+    error before that can still become a 500. When the client goes away, the task that made this
+    is cancelled.
     """
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, body: t.Any, receive: Receive, send: Send) -> None:
+        self._body, self._receive, self._send = body, receive, send
         self._loop = asyncio.get_running_loop()
-        self._status = ""
-        self._headers: list[tuple[str, str]] = []
+        self._answering: asyncio.Task[t.Any] = asyncio.current_task()  # type: ignore[assignment]
         self._written: list[bytes] = []
         self._started = False
-        #: Called when the body turns out to come in pieces.
-        self.on_stream: t.Callable[[], None] = lambda: None
-        #: Whether someone has taken the body over, and closes it.
+        self._listening: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        #: Whether someone has taken the body of the answer over, and closes it.
         self.has_body = False
-        #: Set when nobody wants the rest.
-        self.abandoned = False
+        #: Whether nobody wants the rest.
+        self.client_is_gone = False
+
+    # The client.
+
+    def watch(self) -> None:
+        """Have the client's going away noticed, once its request is here and takes a while.
+
+        PERF: a view that waits for less than that costs 3 us for it, not 20.
+        """
+        if isinstance(self._body, Incoming) and not self._body.has_ended:
+            self._body.on_end = self._listen
+        elif self._timer is None:
+            self._timer = self._loop.call_later(_PATIENCE, self._listen)
+
+    def _listen(self) -> None:
+        if self._listening is None:
+            self._listening = self._loop.create_task(self._wait_for_disconnect())
+
+    async def _wait_for_disconnect(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.client_is_gone = True
+        self._answering.cancel()
+
+    def end(self) -> None:
+        """Listen no more, and let go of the request's body."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._listening is not None:
+            self._listening.cancel()
+            if self.client_is_gone:
+                self._answering.uncancel()
+        self._body.close()
+
+    # The answer.
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: t.Any = None
@@ -209,16 +246,17 @@ class Answer:
             }
         )
 
-    async def send_whole(self, body: bytes = b"") -> None:
-        """Send *body* as all that was missing."""
+    async def send_whole(self, pieces: list[bytes]) -> None:
+        """Send *pieces* as all that was missing."""
         if not self._started:
             await self._start()
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         await self._send({"type": "http.response.body", "body": body})
 
     async def send_piece(self, piece: bytes) -> None:
         """Send a piece, and wait until the server wants another."""
         if not self._started:
-            self.on_stream()
+            self.watch()
             await self._start()
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
@@ -231,25 +269,25 @@ class Answer:
         finally:
             await source.aclose()
             body.close()
-        await self.send_whole()
+        await self.send_whole([])
 
     def _send_from_thread(self, piece: bytes) -> None:
         asyncio.run_coroutine_threadsafe(self.send_piece(piece), self._loop).result()
 
-    def pump(self, body: Iterable[bytes]) -> bytes:
+    def pump(self, body: Iterable[bytes]) -> list[bytes]:
         """Send *body* from a worker thread; what remains to be sent.
 
         A list remains whole, and so does a small file: then no thread waits for the client.
         """
         if type(body) is list:
-            return b"".join([*self._written, *body])
+            return [*self._written, *body]
         self.has_body = True
         try:
             pieces = _pieces_of_file(body) if type(body) is FileWrapper else iter(body)
             rest = b""
             for piece in chain(self._written, pieces):
-                if self.abandoned:
-                    return b""
+                if self.client_is_gone:
+                    return []
                 if rest:
                     self._send_from_thread(rest)
                     rest = b""
@@ -257,7 +295,7 @@ class Answer:
                     rest = piece
                 else:
                     self._send_from_thread(piece)
-            return rest
+            return [rest]
         finally:
             close = getattr(body, "close", None)
             if close is not None:

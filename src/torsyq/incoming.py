@@ -41,7 +41,7 @@ class Incoming:
         self._loop = asyncio.get_running_loop()
         self._begun: t.IO[bytes] = BytesIO() if begun is None else begun
         self._kept = b""
-        self._ended = False
+        self.has_ended = False
 
     async def next_piece(self) -> bytes:
         """The next piece, empty at the end.
@@ -54,13 +54,13 @@ class Incoming:
         return self._begun.read(_PIECE) or await self._arrival()
 
     async def _arrival(self) -> bytes:
-        while not self._ended:
+        while not self.has_ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self._kept = b""
                 raise ClientDisconnected()
             if not message.get("more_body", False):
-                self._ended = True
+                self.has_ended = True
                 self.on_end()
             if body := message.get("body", b""):
                 return t.cast("bytes", body)
@@ -69,7 +69,7 @@ class Incoming:
     def _wait_for_piece(self) -> bytes:
         piece = self._kept or self._begun.read(_PIECE)
         self._kept = b""
-        if piece or self._ended:
+        if piece or self.has_ended:
             return piece
         if runs_here(self._loop):
             raise RuntimeError(
