@@ -460,6 +460,37 @@ def test_a_rule_without_any_method_is_not_found() -> None:
         plain_map(Rule("/", endpoint="one", methods=[])).lookup(environ_for("/"))
 
 
+def test_a_value_its_converter_refuses_is_not_found() -> None:
+    """Not even where another rule would take it: Werkzeug has chosen the rule by then."""
+    url_map = plain_map(Rule("/<even:x>", endpoint="even"), Rule("/<path:x>", endpoint="rest"))
+
+    with pytest.raises(NotFound):
+        url_map.lookup(environ_for("/3"))
+
+
+def test_a_branch_that_fails_is_left_for_the_next() -> None:
+    url_map = plain_map(
+        Rule("/a/<int:x>/edit", endpoint="one"),
+        Rule("/a/<x>/<y>", endpoint="two"),
+        Rule("/<x>/<int:y>/<z>", endpoint="three"),
+        Rule("/a/<z>-<u>/x", endpoint="four", methods=["PUT"]),
+        Rule("/b", endpoint="five", strict_slashes=False),
+        Rule("/c/", endpoint="six", strict_slashes=False),
+    )
+
+    for path, endpoint in {
+        "/a/5/edit": "one",
+        "/a/5/see": "two",
+        "/b/5/x": "three",
+        "/a/q-r/x": "two",
+        "/b/": "five",
+        "/c": "six",
+    }.items():
+        found = url_map.lookup(environ_for(path))
+        assert found is not None
+        assert found[0].endpoint == endpoint
+
+
 def test_unknown_paths_are_not_found() -> None:
     url_map = plain_map(Rule("/user/<int:id>", endpoint="user"), Rule("/", endpoint="index"))
 
@@ -516,9 +547,11 @@ def test_what_redirects_is_left_to_werkzeug() -> None:
         Rule("/page", endpoint="page"),
         Rule("/list/", endpoint="list", defaults={"page": 1}),
         Rule("/list/<int:page>", endpoint="list"),
+        Rule("/x/<even:x>", endpoint="even"),
+        Rule("/x/<x>/", endpoint="slash too"),
     )
 
-    for path in ("/slash", "/old", "/alias", "/list/1", "/nope//x", ""):
+    for path in ("/slash", "/old", "/alias", "/list/1", "/nope//x", "", "/x/y"):
         assert url_map.lookup(environ_for(path)) is None
     assert url_map.lookup(environ_for("/list/2")) is not None
 
@@ -914,6 +947,67 @@ def test_allowed_methods_are_those_of_the_path_asked_for() -> None:
 
 
 # Building.
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "values", "url"),
+    [
+        ("user", {"x": 7}, "/user/7"),
+        ("user", {"x": "7", "tab": "posts"}, "/user/7?tab=posts"),
+        ("user", {"x": 7, "tab": None}, "/user/7"),
+        ("user", {"x": 7, "a b": "c&d", "e": 5}, "/user/7?a+b=c%26d&e=5"),
+        ("user", {"x": 7, "q": ["a", "b"]}, "/user/7?q=a&q=b"),
+        ("page", {"x": "é b/c"}, "/%C3%A9%20b/c"),
+        ("list", {}, "/list/"),
+        ("list", {"page": 1, "q": "a"}, "/list/?q=a"),
+        ("list", {"page": 2}, "/list/2"),
+        ("even", {"x": 4}, "/4"),
+        ("even", {"x": -4}, "/any/-4"),
+        ("deep", {"x": "//evil", "y": 1}, "/evil/1"),
+    ],
+)
+def test_urls_are_built(endpoint: str, values: dict[str, t.Any], url: str) -> None:
+    rules = {
+        "/user/<int:x>": "user",
+        "/<x>": "page",
+        "/list/<int:page>": "list",
+        "/<even:x>": "even",
+        "/any/<x>": "even",
+        "/<path:x>/<int:y>": "deep",
+    }
+    url_map = plain_map(
+        Rule("/list/", endpoint="list", defaults={"page": 1}),
+        *(Rule(rule, endpoint=name) for rule, name in rules.items()),
+    )
+
+    assert url_map.bind("localhost").build(endpoint, values) == url
+
+
+def test_urls_are_built_as_asked() -> None:
+    rule = Rule("/<x>", endpoint="one", defaults={"d": 1}, subdomain="api")
+    adapter = plain_map(rule, sort_parameters=True).bind("a.example", "/app", url_scheme="https")
+    values = {"x": "a", "c": "2", "b": 1}
+
+    assert adapter.build("one", values) == "https://api.a.example/app/a?b=1&c=2"
+    assert adapter.build("one", values, append_unknown=False) == "https://api.a.example/app/a"
+    adapter.subdomain = "api"
+    assert adapter.build("one", values) == "/app/a?b=1&c=2"
+    assert adapter.build("one", {"x": "a"}, force_external=True, url_scheme="") == (
+        "//api.a.example/app/a"
+    )
+    with pytest.raises(TypeError, match="keywords must be strings"):
+        adapter.build("one", {"x": "a", 5: "b"})  # type: ignore[dict-item]
+    with pytest.raises(BuildError):
+        adapter.build("one", {"x": "a", "d": 2})
+    with pytest.raises(BuildError):
+        adapter.build("one")
+
+
+def test_defaults_named_by_other_than_text_are_left_to_werkzeug() -> None:
+    adapter = plain_map(Rule("/<x>", endpoint="one", defaults={5: 1})).bind("localhost")  # type: ignore[dict-item]
+
+    with pytest.raises(BuildError):
+        adapter.build("one", {"x": "a"})
 
 
 def test_a_multidict_is_built_from_as_werkzeug_does() -> None:
