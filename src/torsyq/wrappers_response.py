@@ -45,6 +45,9 @@ if t.TYPE_CHECKING:
 
 
 _new_headers = Headers.__new__
+_STATUS_LINES = {
+    code: f"{code} {reason.upper()}" for code, reason in HTTP_STATUS_CODES.items() if code < 600
+}
 
 # Headers that sending has no business with.
 _ordinary_names = frozenset(
@@ -150,8 +153,8 @@ class Response(ResponseBase):
                 content_type = full_content_type(mimetype)
         if status is None:
             status = self.default_status
-        if type(status) is int and status in HTTP_STATUS_CODES and 100 <= status <= 599:
-            self._status = f"{status} {HTTP_STATUS_CODES[status].upper()}"
+        if type(status) is int and status in _STATUS_LINES:
+            self._status = _STATUS_LINES[status]
             self._status_code = status
         else:
             self._status, self._status_code = self._clean_status(status)
@@ -313,8 +316,8 @@ class Response(ResponseBase):
         return result
 
     def _clean_status(self, value: str | int | HTTPStatus) -> tuple[str, int]:
-        if type(value) is int and value in HTTP_STATUS_CODES and 100 <= value <= 599:
-            return f"{value} {HTTP_STATUS_CODES[value].upper()}", value
+        if type(value) is int and value in _STATUS_LINES:
+            return _STATUS_LINES[value], value
         if not isinstance(value, (int, str)):
             raise TypeError(
                 f"A status is a number or text, such as '404 Not Found', not {value!r}."
