@@ -140,12 +140,15 @@ class _Http:
         return {**_scope(scope, "http"), "method": scope.method}
 
     async def receive(self) -> Message:
-        if not self._has_arrived:
-            piece = await anext(self._pieces, None)
-            self._has_arrived = piece is None
-            return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
-        await self._protocol.client_disconnect()
-        return {"type": "http.disconnect"}
+        if self._has_arrived:
+            await self._protocol.client_disconnect()
+            return {"type": "http.disconnect"}
+        # COMPAT: anext() with a default ends the process here (CPython 3.11, granian 2.8).
+        try:
+            return {"type": "http.request", "body": await anext(self._pieces), "more_body": True}
+        except StopAsyncIteration:
+            self._has_arrived = True
+            return {"type": "http.request"}
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
