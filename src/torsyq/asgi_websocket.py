@@ -28,8 +28,6 @@ from werkzeug.exceptions import ServiceUnavailable
 from .asgi import Asgi
 from .asgi_http import make_environ
 from .asgi_http import Scope
-from .ctx import BACKGROUND
-from .ctx import begin_background
 from .ctx_websocket import WebsocketContext
 from .globals import _cv_websocket
 from .globals import request
@@ -88,8 +86,7 @@ class WebsocketWalk(Asgi):
         if (await receive())["type"] != "websocket.connect":
             # The client has gone already.
             return
-        environ = make_environ(scope)
-        ctx = self.websocket_context(environ, receive, send)
+        ctx = self.websocket_context(make_environ(scope), receive, send)
         ctx.websocket._on_accept = partial(self._save_session_at_accept, ctx)
         error: BaseException | None = None
         try:
@@ -106,8 +103,6 @@ class WebsocketWalk(Asgi):
             finally:
                 # The traceback holds this frame: without this, frame and error hold each other.
                 error = None
-                if BACKGROUND in environ:
-                    begin_background(environ)
 
     async def _run_websocket(self, ctx: WebsocketContext) -> BaseException | None:
         """Walk, and end the connection; what the teardown functions are to be told of."""

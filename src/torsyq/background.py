@@ -15,6 +15,7 @@ from functools import partial
 from .ctx import BACKGROUND
 from .globals import _cv_app
 from .globals import _cv_request
+from .globals import _cv_websocket
 from .lazy import lazy
 from .loop import current_loop
 from .loop import run_coroutine
@@ -40,7 +41,7 @@ class Background(Walk):
         """Run *func* in the background: ``async def`` on the event loop, else in a worker thread.
 
         Asked for in a request, it begins when the request is over: under ASGI when its response
-        has been sent, under WSGI when its context has gone. It runs in an application context of
+        has been sent, under WSGI when its context has gone; in a WebSocket, at once. It runs in an application context of
         its own and sees the context variables of the caller, but no request: for that, see
         :func:`.copy_current_request_context`. An error is logged. When the app stops, tasks
         under way are given ``BACKGROUND_TASK_SHUTDOWN_TIMEOUT`` seconds.
@@ -59,7 +60,8 @@ class Background(Walk):
         call = partial(self._run_in_background, func, args, kwargs)
         begin = partial(_begin, current_loop(), _without_request(), call, self.background_tasks)
         ctx = _cv_request.get(None)
-        if ctx is None:
+        if ctx is None or _cv_websocket.get(None) is not None:
+            # A WebSocket may stay open for days.
             begin()
         else:
             ctx.request.environ.setdefault(BACKGROUND, []).append(begin)
@@ -131,8 +133,9 @@ class _InPlace(Executor):
 def _without_request() -> Context:
     """A copy of the current context in which neither an app nor a request is current."""
     context = Context()
+    without = {_cv_app, _cv_request, _cv_websocket}
     for var, value in copy_context().items():
-        if var is not _cv_app and var is not _cv_request:
+        if var not in without:
             context.run(var.set, value)
     return context
 

@@ -126,9 +126,10 @@ class WebsocketContext(RequestContext):
             if len(self._cv_tokens) == 1:
                 self.app.ensure_sync(self.app.do_teardown_websocket)(exc)
         finally:
-            app_ctx = self._leave()
+            current, app_ctx = self._leave()
             if app_ctx is not None:
                 app_ctx.pop(exc)
+        self._check(current)
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
@@ -138,12 +139,13 @@ class WebsocketContext(RequestContext):
             if len(self._cv_tokens) == 1:
                 await self.app.do_teardown_websocket(exc)
         finally:
-            app_ctx = self._leave()
+            current, app_ctx = self._leave()
             if app_ctx is not None:
                 await app_ctx.pop_async(exc)
+        self._check(current)
 
-    def _leave(self) -> AppContext | None:
-        """Make the context before this one current; the app context to pop after it."""
+    def _leave(self) -> tuple[RequestContext, AppContext | None]:
+        """Make the context before this one current; what was, and the app context to pop."""
         current = _cv_request.get()
         token, app_ctx = self._cv_tokens.pop()
         _cv_request.reset(token)
@@ -151,8 +153,10 @@ class WebsocketContext(RequestContext):
         if not self._cv_tokens:
             # The environment and the request would hold each other.
             self.request.environ["werkzeug.request"] = None
+        return current, app_ctx
+
+    def _check(self, current: RequestContext) -> None:
         if current is not self:
             raise AssertionError(
                 f"Popped wrong websocket context. ({current!r} instead of {self!r})"
             )
-        return app_ctx
