@@ -17,6 +17,7 @@ from operator import attrgetter
 from werkzeug.exceptions import ClientDisconnected
 
 from .asgi_http import Answer
+from .asgi_http import Doorman
 from .asgi_http import make_environ
 from .asgi_http import receive_body
 from .asgi_http import Scope
@@ -32,7 +33,6 @@ from .lifespan import Lifespan
 from .loop import is_async
 from .loop import serving_loop
 from .loop import settled
-from .loop import when_waiting
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,7 +100,7 @@ class Asgi(Lifespan):
                 await receive_body(receive, environ, self.config["MAX_CONTENT_LENGTH"])
             except ClientDisconnected:
                 return
-        answer = Answer(environ["wsgi.input"], receive, send)
+        answer = Answer(environ["wsgi.input"], receive, send, self._doorman_on_duty())
         try:
             if self._may_walk_on_loop():
                 ctx = ctx or self._matched(environ)
@@ -109,8 +109,7 @@ class Asgi(Lifespan):
                 on_loop = False
             body: t.Any
             if on_loop:
-                walk = self.wsgi_app_async(ctx, environ, answer.start_response)  # type: ignore[arg-type]
-                body = await when_waiting(walk, answer.watch)
+                body = await self.wsgi_app_async(ctx, environ, answer.start_response)  # type: ignore[arg-type]
             else:
                 body = await self._in_thread(self._walk_in_thread, environ, answer)
             if type(body) is list:
@@ -125,6 +124,14 @@ class Asgi(Lifespan):
             if BACKGROUND in environ:
                 begin_background(environ)
 
+    _doorman: Doorman | None = None
+
+    def _doorman_on_duty(self) -> Doorman:
+        doorman = self._doorman
+        if doorman is None or doorman.loop is not asyncio.get_running_loop():
+            doorman = self._doorman = Doorman()
+        return doorman
+
     def _matched(self, environ: WSGIEnvironment) -> RequestContext:
         ctx = self.request_context(environ)
         ctx.match_request()
@@ -138,7 +145,6 @@ class Asgi(Lifespan):
         return answer.pump(body)
 
     async def _send_body(self, body: t.Any, answer: Answer) -> None:
-        answer.watch()
         try:
             if type(body) is Chunks and body.awaitable is not None:
                 await answer.send_awaitable(body, body.awaitable)

@@ -15,6 +15,7 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import FileWrapper
 
 from .body import Chunks
+from .body import content_length
 from .incoming import Incoming
 from .incoming import Message
 from .incoming import Receive
@@ -31,7 +32,7 @@ Send = t.Callable[[Message], t.Awaitable[None]]
 # A body beyond this many bytes waits on disk.
 _IN_MEMORY = 512 * 1024
 
-# Seconds after which a client that waits is listened to.
+# Seconds between two looks round.
 _PATIENCE = 0.02
 
 # A file's piece in one message.
@@ -123,8 +124,8 @@ async def receive_body(receive: Receive, environ: WSGIEnvironment, limit: int | 
 
     :raises werkzeug.exceptions.ClientDisconnected: the client went away first.
     """
-    length = environ.get("CONTENT_LENGTH", "")
-    if limit is not None and length.isdecimal() and int(length) > limit:
+    length = content_length(environ)
+    if limit is not None and length is not None and length > limit:
         stream_body(receive, environ)
         return
     message = await receive()
@@ -136,18 +137,22 @@ async def receive_body(receive: Receive, environ: WSGIEnvironment, limit: int | 
         size = len(body)
     else:
         file = environ["wsgi.input"] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (closed after the walk)
-        size = file.write(body)
-        while message.get("more_body", False):
-            if limit is not None and size > limit:
-                file.seek(0)
-                return stream_body(receive, environ, file)
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                file.close()
-                raise ClientDisconnected()
-            size += file.write(message.get("body", b""))
-        file.seek(0)
-    if size and not length:
+        try:
+            size = file.write(body)
+            while message.get("more_body", False):
+                if limit is not None and size > limit:
+                    file.seek(0)
+                    return stream_body(receive, environ, file)
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnected()
+                size += file.write(message.get("body", b""))
+            file.seek(0)
+        except BaseException:
+            # The client or the disk is gone, or the server stops.
+            file.close()
+            raise
+    if size and length is None:
         # It came in chunks; its length is known now.
         environ["CONTENT_LENGTH"] = str(size)
         environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -170,6 +175,39 @@ def _header_name(name: str) -> bytes:
     return name.lower().encode("latin-1")
 
 
+class Doorman:
+    """Sees that someone listens to each client that waits, so that its leaving is noticed.
+
+    PERF: listening takes a task (12 us); most answers are given before it is worth that. So those
+    who were already here at the last look round are listened to, and a look round is for all.
+    """
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.new: set[Answer] = set()
+        self._known: set[Answer] = set()
+        self._is_on_duty = False
+
+    def come(self) -> None:
+        """Look round from now on, until nobody is left."""
+        if not self._is_on_duty:
+            self._is_on_duty = True
+            self.loop.call_later(_PATIENCE, self._look_round)
+
+    def _look_round(self) -> None:
+        for answer in self._known:
+            answer.listen()
+        self._known, self.new = self.new, set()
+        self._is_on_duty = False
+        if self._known:
+            self.come()
+
+    def leave(self, answer: Answer) -> None:
+        """Forget *answer*."""
+        self.new.discard(answer)
+        self._known.discard(answer)
+
+
 class Answer:
     """Sends one answer; :meth:`start_response` is WSGI's.
 
@@ -178,52 +216,43 @@ class Answer:
     is cancelled.
     """
 
-    def __init__(self, body: t.Any, receive: Receive, send: Send) -> None:
+    _started = False
+    _written: t.Sequence[bytes] = ()
+    _listening: asyncio.Task[None] | None = None
+
+    #: Whether someone has taken the body of the answer over, and closes it.
+    has_body = False
+    #: Whether nobody wants the rest.
+    client_is_gone = False
+
+    def __init__(self, body: t.Any, receive: Receive, send: Send, doorman: Doorman) -> None:
         self._body, self._receive, self._send = body, receive, send
-        self._loop = asyncio.get_running_loop()
-        self._answering: asyncio.Task[t.Any] = asyncio.current_task()  # type: ignore[assignment]
-        self._written: list[bytes] = []
-        self._started = False
-        self._listening: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        #: Whether someone has taken the body of the answer over, and closes it.
-        self.has_body = False
-        #: Whether nobody wants the rest.
-        self.client_is_gone = False
+        self._answering = asyncio.current_task()
+        self._doorman = doorman
+        doorman.new.add(self)
+        doorman.come()
 
-    # The client.
-
-    def watch(self) -> None:
-        """Have the client's going away noticed, once its request is here and takes a while.
-
-        PERF: a view that waits for less than that costs 3 us for it, not 20.
-        """
+    def listen(self) -> None:
+        """Notice when the client goes away, from now on, or when its request is here."""
         if isinstance(self._body, Incoming) and not self._body.has_ended:
-            self._body.on_end = self._listen
-        elif self._timer is None:
-            self._timer = self._loop.call_later(_PATIENCE, self._listen)
-
-    def _listen(self) -> None:
-        if self._listening is None:
-            self._listening = self._loop.create_task(self._wait_for_disconnect())
+            self._body.on_end = self.listen
+        elif self._listening is None:
+            self._listening = self._doorman.loop.create_task(self._wait_for_disconnect())
 
     async def _wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.client_is_gone = True
-        self._answering.cancel()
+        self._answering.cancel()  # type: ignore[union-attr]
 
     def end(self) -> None:
         """Listen no more, and let go of the request's body."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._doorman.leave(self)
         if self._listening is not None:
             self._listening.cancel()
             if self.client_is_gone:
-                self._answering.uncancel()
+                self._answering.uncancel()  # type: ignore[union-attr]
         self._body.close()
-
-    # The answer.
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: t.Any = None
@@ -231,8 +260,13 @@ class Answer:
         """Keep status and headers until the body's first piece."""
         if exc_info is not None and self._started:
             raise exc_info[1]
-        self._status, self._headers = status, headers
-        return self._written.append
+        # Here, so that a header that can't be sent is an error of the walk, and becomes a 500.
+        self._headers = [(_header_name(name), value.encode("latin-1")) for name, value in headers]
+        self._status = status
+        return self._write
+
+    def _write(self, piece: bytes) -> None:
+        self._written = [*self._written, piece]
 
     async def _start(self) -> None:
         self._started = True
@@ -240,9 +274,7 @@ class Answer:
             {
                 "type": "http.response.start",
                 "status": int(self._status[:3]),
-                "headers": [
-                    (_header_name(name), value.encode("latin-1")) for name, value in self._headers
-                ],
+                "headers": self._headers,
             }
         )
 
@@ -256,7 +288,6 @@ class Answer:
     async def send_piece(self, piece: bytes) -> None:
         """Send a piece, and wait until the server wants another."""
         if not self._started:
-            self.watch()
             await self._start()
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
@@ -272,7 +303,7 @@ class Answer:
         await self.send_whole([])
 
     def _send_from_thread(self, piece: bytes) -> None:
-        asyncio.run_coroutine_threadsafe(self.send_piece(piece), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self.send_piece(piece), self._doorman.loop).result()
 
     def pump(self, body: Iterable[bytes]) -> list[bytes]:
         """Send *body* from a worker thread; what remains to be sent.

@@ -22,9 +22,6 @@ from functools import partial
 from functools import wraps
 from inspect import CO_COROUTINE
 from inspect import iscoroutinefunction
-from types import coroutine
-
-T = t.TypeVar("T")
 
 #: The loop of the ASGI server whose request is being handled.
 serving_loop: ContextVar[asyncio.AbstractEventLoop] = ContextVar("torsyq.serving_loop")
@@ -206,28 +203,6 @@ class EitherIterator:
         """:meth:`aclose`, where the source was iterated without a loop."""
         if self._is_open:
             _run(self._context or copy_context(), self.aclose)
-
-
-@coroutine
-def when_waiting(
-    call: t.Coroutine[t.Any, t.Any, T], begin: t.Callable[[], None]
-) -> t.Generator[t.Any, t.Any, T]:
-    """Await *call*; when it has to wait for something, for the first time, call *begin*."""
-    try:
-        awaited = call.send(None)
-        begin()
-        while True:
-            try:
-                sent = yield awaited
-            except GeneratorExit:
-                call.close()
-                raise
-            except BaseException as error:
-                awaited = call.throw(error)
-            else:
-                awaited = call.send(sent)
-    except StopIteration as end:
-        return t.cast("T", end.value)
 
 
 async def run_in_thread(
