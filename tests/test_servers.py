@@ -70,8 +70,9 @@ def upload():
 
 @app.route("/size", methods=["POST", "PUT"])
 def size():
-    note("size")
-    return {"size": len(request.data), "sha": hashlib.sha256(request.data).hexdigest()}
+    data = request.data
+    note(f"whole {len(data)}")
+    return {"size": len(data), "sha": hashlib.sha256(data).hexdigest()}
 
 @app.route("/count")
 def count():
@@ -429,7 +430,6 @@ def test_a_body_over_the_limit(server: Server) -> None:
 
 @pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])
 def test_a_body_cut_short_does_not_reach_the_view(server: Server, framing: str) -> None:
-    before = server.events().count("size")
     for end in (True, False):
         with server.socket() as client:
             start = f"PUT /size HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n3\r\nabc\r\n"
@@ -439,8 +439,7 @@ def test_a_body_cut_short_does_not_reach_the_view(server: Server, framing: str) 
                 answer = read_all(client)
                 assert not answer or answer.split()[1] in {b"400", b"408"}
     assert server.ask("/").status == 200
-    assert server.ask("/size", "PUT", b"whole").status == 200
-    assert server.events().count("size") == before + 1
+    assert not {"whole 3", "whole 8"} & set(server.events())
 
 
 def test_a_client_that_leaves_ends_the_stream(server: Server) -> None:

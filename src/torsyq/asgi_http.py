@@ -38,6 +38,9 @@ _PATIENCE = 0.02
 # A file's piece in one message.
 _FILE_PIECE = 256 * 1024
 
+# After so many pieces of a stream, others have their turn.
+_BREATH = 16
+
 _unnamed = {"CONTENT_TYPE", "CONTENT_LENGTH"}
 
 
@@ -294,9 +297,14 @@ class Answer:
     async def send_awaitable(self, body: Chunks, source: EitherIterator) -> None:
         """Send the pieces of an async iterator, without a thread."""
         self.has_body = True
+        count = 0
         try:
             async for piece in source:
                 await self.send_piece(piece)
+                count += 1
+                if count % _BREATH == 0:
+                    # Neither the source nor a server whose client has gone need ever wait.
+                    await asyncio.sleep(0)
         finally:
             await source.aclose()
             body.close()
