@@ -1,0 +1,1 @@
+"""Benchmarks: what one request costs, beside Flask and its peers. See ``README.md``."""

@@ -1,0 +1,46 @@
+"""``python -m benchmarks COMMAND``: measure, or render what was measured."""
+
+from __future__ import annotations
+
+import argparse
+import typing as t
+
+from benchmarks import inprocess
+from benchmarks.frameworks import chosen
+from benchmarks.frameworks import FRAMEWORKS
+from benchmarks.workloads import BY_NAME
+
+
+def _install(args: argparse.Namespace) -> None:
+    for name in args.only or FRAMEWORKS:
+        print(f"{FRAMEWORKS[name].title}: {FRAMEWORKS[name].python}", flush=True)
+        FRAMEWORKS[name].install()
+
+
+def _inprocess(args: argparse.Namespace) -> None:
+    workloads = [BY_NAME[name] for name in args.workloads or BY_NAME]
+    inprocess.run(chosen(args.only), workloads, args.rounds, args.batch / 1000)
+
+
+COMMANDS: dict[str, tuple[str, t.Callable[[argparse.Namespace], None], int]] = {
+    "install": ("build the peers' environments", _install, 0),
+    "inprocess": ("time the workloads in process (about two minutes)", _inprocess, 11),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, (text, function, rounds) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--only", nargs="+", choices=FRAMEWORKS, help="these frameworks")
+        command.add_argument("--workloads", nargs="+", choices=BY_NAME, help="these workloads")
+        command.add_argument("--rounds", type=int, default=rounds, help="more is steadier")
+        command.add_argument("--batch", type=float, default=20, help="milliseconds a turn takes")
+        command.set_defaults(function=function)
+    args = parser.parse_args()
+    args.function(args)
+
+
+if __name__ == "__main__":
+    main()
