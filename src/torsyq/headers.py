@@ -201,18 +201,20 @@ def to_uri(location: str) -> str:
 
 
 @lru_cache(128)
-def full_content_type(mimetype: str) -> str:
-    """*mimetype* with the charset where one belongs."""
-    return get_content_type(mimetype, "utf-8")
+def content_type_item(mimetype: str) -> tuple[str, str]:
+    """The header that names *mimetype*, with the charset where one belongs.
+
+    :raises ValueError: it contains CR, LF or NUL.
+    """
+    content_type = get_content_type(mimetype, "utf-8")
+    check_header("Content-Type", content_type)
+    return "Content-Type", content_type
 
 
 def parse_date(value: str | None) -> datetime | None:
-    """The moment a date header means; ``None`` where the calendar has no such moment.
-
-    Werkzeug's parser lets an OverflowError out for years and offsets beyond all bounds.
-    """
+    """The moment a date header means; ``None`` where the calendar has no such moment."""
     try:
-        return _werkzeug_parse_date(value)
+        return _parse_date(value)
     except OverflowError:
         return None
 
@@ -220,10 +222,19 @@ def parse_date(value: str | None) -> datetime | None:
 def is_absurd_date(value: str | None) -> bool:
     """Whether *value* is a date that nothing can be computed with."""
     try:
-        _werkzeug_parse_date(value)
+        _parse_date(value)
     except OverflowError:
         return True
     return False
+
+
+def _parse_date(value: str | None) -> datetime | None:
+    """As Werkzeug's parser, which lets an OverflowError out for years and offsets beyond all
+    bounds. The same here for what is in none of the years 1 to 9999 by UTC."""
+    moment = _werkzeug_parse_date(value)
+    if moment is not None:
+        moment.utctimetuple()
+    return moment
 
 
 def without_absurd_dates(environ: WSGIEnvironment) -> WSGIEnvironment:

