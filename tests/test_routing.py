@@ -37,6 +37,7 @@ from werkzeug.routing.matcher import StateMachineMatcher
 from werkzeug.test import create_environ
 from werkzeug.wrappers import Request
 
+from torsyq import routing
 from torsyq.routing import Map
 from torsyq.routing import MapAdapter
 
@@ -1181,3 +1182,17 @@ def test_the_plan_can_be_read() -> None:
         "found by all but the last segment: /user/, /static/",
     ]
     assert Map().describe().endswith("the last segment: none")
+
+
+def test_the_warning_of_a_strange_host_names_flasks_module() -> None:
+    """Filters that people wrote name it; an endless choice of hosts does not fill the memory."""
+    environ = environ_for("/") | {"HTTP_HOST": "elsewhere.test"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "Current server name", UserWarning, "flask.app")
+        adapters = [
+            Map().bind_to_environ(environ | {"HTTP_HOST": f"h{number}.test"}, "app.test")
+            for number in range(600)
+        ]
+    assert {adapter.subdomain for adapter in adapters} == {"<invalid>"}
+    assert len(routing._warned) <= routing._HOSTS_KEPT + 2

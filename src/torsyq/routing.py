@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import typing as t
+import warnings
 from itertools import takewhile
 from threading import Lock
 
@@ -57,6 +58,9 @@ _PLAIN_HOST = re.compile(
 #: How many of them a map remembers.
 _HOSTS_KEPT = 256
 _HTTP = frozenset({"http", "https"})
+_STANDARD_PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443"}
+#: Where the warnings module notes what it has shown.
+_warned: dict[t.Any, t.Any] = {}
 #: A subclass of :class:`Map` that overrides one of these matches in its own way.
 _MATCHING = ("bind", "bind_to_environ", "update")
 #: The attributes whose change makes a plan stale. ``_remap`` turns true when a rule is added.
@@ -279,6 +283,8 @@ class Map(WerkzeugMap):
                 "_name": server_name,
             }
             return adapter
+        if subdomain is None and server_name and not self.host_matching and isinstance(env, dict):
+            subdomain = _strange_host(env, server_name)
         bound = super().bind_to_environ(environ, server_name, subdomain)
         return _adapter(vars(bound))
 
@@ -486,6 +492,23 @@ def _server_name(adapter: MapAdapter) -> str:
         return get_host(adapter._environ).lower()
     port = ":443" if _url_scheme(adapter) in {"https", "wss"} else ":80"
     return adapter._name.lower().removesuffix(port)
+
+
+def _strange_host(environ: WSGIEnvironment, server_name: str) -> str | None:
+    """Warn of a host that is not under *server_name*; the subdomain that no rule then matches.
+
+    COMPAT: Werkzeug would warn in the same words, but for this module; filters that people wrote
+    name ``flask.app``, where Flask's call to it stands.
+    """
+    host, name = get_host(environ).lower(), server_name.lower()
+    name = name.removesuffix(_STANDARD_PORTS.get(environ["wsgi.url_scheme"], ""))
+    if host == name or host.endswith("." + name):
+        return None
+    message = f"Current server name {host!r} doesn't match configured server name {name!r}"
+    if len(_warned) > _HOSTS_KEPT:
+        _warned.clear()
+    warnings.warn_explicit(message, UserWarning, __file__, 1, "flask.app", _warned)
+    return "<invalid>"
 
 
 #: How an adapter made from an environment comes to each attribute.
