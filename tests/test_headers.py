@@ -219,6 +219,7 @@ ABSURD = "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
 
 def test_a_date_no_calendar_has_is_none() -> None:
     assert parse_date(ABSURD) is None
+    assert parse_date("31 Dec 9999 23:59:59 -2359") is None
     assert parse_date(None) is None
     assert parse_date("Thu, 01 Jan 1970 00:00:00 GMT").timestamp() == 0  # type: ignore[union-attr]
 

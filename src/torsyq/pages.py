@@ -12,7 +12,10 @@ from functools import lru_cache
 from markupsafe import escape
 from werkzeug import exceptions
 from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.routing import RequestRedirect
+from werkzeug.utils import redirect
 
+from .headers import to_uri
 from .wrappers_response import Response
 
 if t.TYPE_CHECKING:
@@ -45,12 +48,14 @@ def error_response(
     PERF: a 404, sent, in 4 us instead of 46.
     """
     cls = type(error)
+    if not (issubclass(response_class, Response) and response_class._plain):
+        return response_class.force_type(error, environ)  # type: ignore[arg-type]
+    if cls is RequestRedirect:
+        return _redirection(error, environ, response_class)  # type: ignore[arg-type]
     if not (
         _is_known(cls)  # type: ignore[arg-type]
         and error.code is not None
         and error.response is None
-        and issubclass(response_class, Response)
-        and response_class._plain
         and (not (own := vars(error)) or own.keys().isdisjoint(_steps))
     ):
         return response_class.force_type(error, environ)  # type: ignore[arg-type]
@@ -62,6 +67,22 @@ def error_response(
     else:
         headers = error.get_headers(environ)
     response = response_class._made(body, error.code, headers)
+    if environ["REQUEST_METHOD"] == "HEAD":
+        response.response = []
+    return response
+
+
+def _redirection(
+    error: RequestRedirect, environ: WSGIEnvironment, response_class: type[ResponseBase]
+) -> ResponseBase:
+    """The router's redirect to the URL as it should have been written.
+
+    SECURITY: the client wrote host and query. Werkzeug raises where they make no URL ("[::::]").
+    """
+    uri = to_uri(error.new_url)
+    response = redirect(error.new_url if error.new_url.isprintable() else uri, error.code, Response)
+    response.headers["Location"] = uri
+    response.__class__ = response_class
     if environ["REQUEST_METHOD"] == "HEAD":
         response.response = []
     return response

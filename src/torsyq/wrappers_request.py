@@ -245,6 +245,15 @@ class Request(RequestBase):
             return ds.IfRange(unquote_etag(value)[0])
         return parse_if_range_header(value)
 
+    @lazy
+    def authorization(self) -> ds.Authorization | None:
+        """The credentials in ``Authorization``; ``None`` where it is absent or unreadable."""
+        try:
+            return ds.Authorization.from_header(self.headers.get("Authorization"))
+        except ValueError:
+            # Base64 is ASCII; Werkzeug lets out what Python says of other characters.
+            return None
+
     date = header_property(
         "Date", None, parse_date, read_only=True, doc="When the request was made, if it says so."
     )
