@@ -12,6 +12,7 @@ from torsyq import Flask
 from torsyq.globals import _cv_app
 from torsyq.globals import _cv_request
 from torsyq.testing import FlaskClient
+from torsyq.testing_async import AsgiClient
 
 
 # Examples are not timed: the machine that runs them may be busy.
@@ -50,4 +51,12 @@ def app() -> Flask:
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def anyclient(app: Flask, request: pytest.FixtureRequest) -> FlaskClient:
+    """A client for each protocol, in turn: what holds on one holds on the other."""
+    if request.param == "asgi":
+        app.test_client_class = AsgiClient
     return app.test_client()

@@ -40,6 +40,7 @@ if t.TYPE_CHECKING:
     from .templating import Environment
     from .testing import FlaskClient
     from .testing import FlaskCliRunner
+    from .testing_async import AsyncClient
 
 # Stay as they are in the fragment of a URL.
 _ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"
@@ -404,6 +405,20 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
 
         cls = self.test_client_class or FlaskClient
         return cls(self, self.response_class, use_cookies=use_cookies, **kwargs)
+
+    def async_test_client(self, use_cookies: bool = True) -> AsyncClient:
+        """Make a client for tests that are ``async def``: it calls the app over ASGI.
+
+        :param use_cookies: keep cookies from one request to the next.
+
+        Example::
+
+            async with app.async_test_client() as client:
+                response = await client.get("/")
+        """
+        from .testing_async import AsyncClient
+
+        return AsyncClient(self, use_cookies)
 
     def test_cli_runner(self, **kwargs: t.Any) -> FlaskCliRunner:
         """Make a runner that calls the app's commands without a terminal.
