@@ -304,12 +304,10 @@ class RequestContext:
             self._session_is_open = True
         self._after_request_functions: list[ft.AfterRequestCallable[t.Any]] = []
         self._cv_tokens: list[tuple[Token[RequestContext], AppContext | None]] = []
-        url_map = app.url_map
         if (
-            not isinstance(url_map, Map)
-            or environ.get("HTTP_HOST") not in url_map._plain_hosts
-            or app.config["TRUSTED_HOSTS"] is not None
+            app.config["TRUSTED_HOSTS"] is not None
             or app.subdomain_matching
+            or not isinstance(app.url_map, Map)
             or getattr(app.create_url_adapter, "_stock", None) is not True
         ):
             # Making the adapter has an effect someone can see: it may refuse the request.
@@ -368,7 +366,7 @@ class RequestContext:
         try:
             found = None
             if not self._has_url_adapter:
-                # The constructor saw that the map is ours and that the path alone decides.
+                # The constructor saw that the map is ours; of an odd host it tells nothing.
                 found = self.app.url_map.lookup(request.environ)  # type: ignore[attr-defined]
             if found is None and self.url_adapter is not None:
                 found = self.url_adapter.match(return_rule=True)
