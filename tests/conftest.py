@@ -14,7 +14,6 @@ from torsyq.globals import _cv_request
 from torsyq.testing import FlaskClient
 from torsyq.testing_async import AsgiClient
 
-
 # Examples are not timed: the machine that runs them may be busy.
 settings.register_profile("torsyq", deadline=None)
 settings.load_profile("torsyq")

@@ -1,0 +1,142 @@
+"""Each async twin of a step is the step itself, up to ``await``: the syntax trees prove it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "src" / "torsyq"
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def methods(module: str) -> dict[str, Function]:
+    """The methods of a module's classes by ``Class.name``."""
+    tree = ast.parse((ROOT / module).read_text())
+    return {
+        f"{cls.name}.{node.name}": node
+        for cls in tree.body
+        if isinstance(cls, ast.ClassDef)
+        for node in cls.body
+        if isinstance(node, Function)
+    }
+
+
+def pairs() -> list[tuple[str, str]]:
+    """Every module and method that has a twin."""
+    return [
+        (module, name.removesuffix("_async"))
+        for module in ("walk.py", "ctx.py", "lifespan.py")
+        for name in methods(module)
+        if name.endswith("_async") and name.removesuffix("_async") in methods(module)
+    ]
+
+
+class Sync(ast.NodeTransformer):
+    """Take from an async twin what makes it one."""
+
+    def visit_Await(self, node: ast.Await) -> ast.AST:
+        call = self.visit(node.value)
+        assert isinstance(call, ast.Call), ast.unparse(node)
+        name = ast.unparse(call.func)
+        if name.endswith("._call"):
+            return self.called(call)
+        if name == "self.startup":
+            return ast.parse("run_coroutine(self.startup)()", mode="eval").body
+        assert isinstance(call.func, ast.Attribute), ast.unparse(node)
+        assert call.func.attr.endswith("_async"), ast.unparse(node)
+        call.func.attr = call.func.attr.removesuffix("_async")
+        for keyword in call.keywords:
+            if keyword.arg == "_sync_wrapper":
+                keyword.arg = "_async_wrapper"
+                assert isinstance(keyword.value, ast.Attribute)
+                keyword.value.attr = "ensure_sync"
+        return call
+
+    def called(self, call: ast.Call) -> ast.AST:
+        """``await self._call(f, x)`` is ``self.ensure_sync(f)(x)``, or ``f(x)`` of a plain one."""
+        func, *args = call.args
+        return ast.Call(func, args, call.keywords)
+
+
+class Plain(ast.NodeTransformer):
+    """Take from a step what the twin does not need."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Call) and ast.unparse(node.func.func) == "self.ensure_sync":
+            node.func = node.func.args[0]
+        return node
+
+
+# What a twin does otherwise, as (the step's text, the twin's text), each with the reason.
+DIFFERENCES = {
+    # The request was matched to decide on the walk.
+    "Walk.wsgi_app": [("ctx = self.request_context(environ)\n", "")],
+    "RequestContext.push": [
+        # The session may wait for a disk or a server.
+        ("    self._session\n", "    getattr(self, '_session')\n"),
+        # The request was matched to decide on the walk.
+        (
+            "if self.request.routing_exception is None:",
+            "if self.request.routing_exception is None and self.request.url_rule is None:",
+        ),
+    ],
+    # A sync view is remembered as such; _call asks each time, and runs it in a thread.
+    "Walk.dispatch_request": [
+        (
+            "if self._sync_views.get(endpoint) is not view:\n"
+            "    sync_view = self.ensure_sync(view)\n"
+            "    if sync_view is view:\n"
+            "        self._sync_views[endpoint] = view\n"
+            "    view = sync_view\n",
+            "",
+        )
+    ],
+}
+
+
+def text(function: Function, transformer: ast.NodeTransformer) -> str:
+    """A function's statements without its docstring."""
+    body = [transformer.visit(statement) for statement in function.body[1:]]
+    return "\n".join(ast.unparse(ast.fix_missing_locations(node)) for node in body) + "\n"
+
+
+@pytest.mark.parametrize(("module", "name"), pairs(), ids=lambda value: value)
+def test_a_twin_is_its_step_up_to_await(module: str, name: str) -> None:
+    step = methods(module)[name]
+    twin = methods(module)[f"{name}_async"]
+    assert isinstance(step, ast.FunctionDef)
+    assert isinstance(twin, ast.AsyncFunctionDef)
+    expected = text(step, ast.NodeTransformer())
+    for before, after in DIFFERENCES.get(name, []):
+        assert before in expected, f"no longer in the step: {before}"
+        expected = expected.replace(before, after)
+    expected = text_of(expected)
+    assert text(twin, Sync()) == expected
+
+
+def text_of(source: str) -> str:
+    tree = Plain().visit(ast.parse(source))
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+
+
+def test_every_step_of_the_walk_has_a_twin() -> None:
+    steps = {name for name, node in methods("walk.py").items() if "stock" in decorators(node)}
+    twins = {name for module, name in pairs() if module == "walk.py"}
+    assert steps - twins == {"Walk.ensure_sync"}
+
+
+def decorators(function: Function) -> set[str]:
+    return {ast.unparse(node) for node in function.decorator_list}
+
+
+@pytest.mark.parametrize(("module", "name"), pairs(), ids=lambda value: value)
+def test_a_twin_takes_what_its_step_takes(module: str, name: str) -> None:
+    step = methods(module)[name].args
+    twin = methods(module)[f"{name}_async"].args
+    extra = {"Walk.wsgi_app": ["ctx"]}.get(name, [])
+    assert [arg.arg for arg in twin.args if arg.arg not in extra] == [a.arg for a in step.args]
+    assert [*map(ast.unparse, twin.defaults)] == [*map(ast.unparse, step.defaults)]
