@@ -7,7 +7,6 @@ import sys
 import typing as t
 from functools import lru_cache
 from io import BytesIO
-from itertools import chain
 from tempfile import SpooledTemporaryFile
 from urllib.parse import unquote_to_bytes
 
@@ -321,25 +320,25 @@ class Answer:
         if type(body) is list:
             return [*self._written, *body]
         self.has_body = True
+        is_file = type(body) is FileWrapper
+        rest = b""
         try:
-            pieces = _pieces_of_file(body) if type(body) is FileWrapper else iter(body)
-            rest = b""
-            for piece in chain(self._written, pieces):
+            for piece in _pieces_of_file(body) if is_file else body:
                 if self.client_is_gone:
                     return []
                 if rest:
                     self._send_from_thread(rest)
+                rest = b"".join([*self._written, piece]) if self._written else piece
+                self._written = ()
+                if not is_file:
+                    self._send_from_thread(rest)
                     rest = b""
-                if type(body) is FileWrapper:
-                    rest = piece
-                else:
-                    self._send_from_thread(piece)
-            return [rest]
+            return [*self._written, rest]
         finally:
             close = getattr(body, "close", None)
             if close is not None:
                 close()
 
 
-def _pieces_of_file(body: FileWrapper) -> t.Iterator[bytes]:
+def _pieces_of_file(body: t.Any) -> t.Iterator[bytes]:
     return iter(lambda: body.file.read(_FILE_PIECE), b"")
