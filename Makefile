@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run lint types test docs constraints clean
+.PHONY: help run lint types test conformance docs constraints clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ types: $(STAMP) ## mypy, strict
 test: $(STAMP) ## the tests, with branch coverage
 	$(BIN)/python -m pytest -rs --cov --cov-report=term
 
+conformance: $(STAMP) ## published suites on Flask and on Torsyq (QUICK=1: ten minutes of them)
+	$(BIN)/python -m conformance $(if $(QUICK),--quick --jobs 2)
+
 docs: $(STAMP) ## the documentation, into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo "Read it at file://$(CURDIR)/docs/_build/html/index.html"
@@ -41,4 +44,4 @@ constraints: ## pin anew what the development environment installs
 	$(VENV)/.constraints/bin/python -m pip freeze --exclude-editable | grep -v '^torsyq' > requirements/constraints.txt
 
 clean: ## remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov dist docs/_build
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .conformance htmlcov dist docs/_build

@@ -16,6 +16,7 @@ CACHE = ROOT / ".conformance"
 PINS = HERE / "pins"
 RESULTS = HERE / "results"
 SMOKE = HERE / "smoke"
+SUPPORT = HERE / "support"
 PACKAGE_DATA = ROOT / "src" / "torsyq" / "cli" / "parity.json"
 REPORT = ROOT / "docs" / "parity.md"
 
@@ -38,6 +39,7 @@ class Suite:
     :param drop: parts of the archive not unpacked, so that the installed package is what is tested.
     :param build: what reading the archive's metadata needs, where its own declaration is short.
     :param cwd: the folder inside the archive that pytest is started in.
+    :param support: a folder of ours laid beside the tests: fixtures that the archive left out.
     :param absent: why the suite cannot be run; it is listed in the report and nothing else.
     """
 
@@ -53,6 +55,7 @@ class Suite:
     cwd: str = "."
     minutes: float = 5
     smoke: bool = False
+    support: str = ""
     absent: str = ""
     note: str = ""
     known: tuple[Known, ...] = ()

@@ -40,7 +40,8 @@ def render(suites: list[Suite]) -> str:
     parts.append(
         _section("Written smoke apps", [r for r in ran if r["kind"] == "smoke"], SMOKE_NOTE)
     )
-    parts += [_differences(ran), _gains(ran), _notes(suites), _absent(absent)]
+    parts += [_differences(ran), _unsteady(ran), _gains(ran)]
+    parts += [_notes(suites), _absent(absent)]
     return "\n".join(part for part in parts if part)
 
 
@@ -110,6 +111,14 @@ def _gains(ran: list[Result]) -> str:
         return ""
     head = "## Tests that pass here and not on Flask in the same environment\n"
     return "\n".join([head, *(f"* {suite}: `{test}`" for suite, test in gains), ""])
+
+
+def _unsteady(ran: list[Result]) -> str:
+    tests = [(result["suite"], test) for result in ran for test in result.get("unsteady", [])]
+    if not tests:
+        return ""
+    head = "## Tests that failed here once and passed when run again by themselves\n"
+    return "\n".join([head, *(f"* {suite}: `{test}`" for suite, test in tests), ""])
 
 
 def _notes(suites: list[Suite]) -> str:

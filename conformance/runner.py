@@ -21,6 +21,7 @@ from conformance.catalogue import Suite
 Side = t.Literal["flask", "torsyq"]
 # The class of an app says who made it: `import flask` gives the same names on either side.
 MAKERS = {"flask": "flask.app", "torsyq": "torsyq.app"}
+RUNNING: set[subprocess.Popen[bytes]] = set()
 ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 
 
@@ -57,13 +58,23 @@ def side_environment(suite: Suite, side: Side, python: pathlib.Path) -> dict[str
 
 
 def run(
-    suite: Suite, side: Side, python: pathlib.Path, cwd: pathlib.Path, log: pathlib.Path
+    suite: Suite,
+    side: Side,
+    python: pathlib.Path,
+    cwd: pathlib.Path,
+    log: pathlib.Path,
+    only: t.Sequence[str] = (),
 ) -> Run:
-    """Run *suite* at *cwd*; its output goes to *log*, what is made of it comes back."""
+    """Run *suite* at *cwd*; its output goes to *log*, what is made of it comes back.
+
+    :param only: names of single tests, as an earlier run gave them
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     account = log.with_suffix(".jsonl")
     account.unlink(missing_ok=True)
-    tests = [suite.smoke_file] if suite.smoke else list(suite.tests)
+    tests = [suite.smoke_file] if suite.smoke else _expand(suite.tests, cwd)
+    # Named from pytest's root, which is the archive's folder or the one above it.
+    tests = [name.removeprefix(cwd.name + "/") for name in only] or tests
     command = [str(python), "-m", "pytest", "-p", "conformance_witness"]
     # A file that needs what is not installed here (an LDAP library, say) takes no other with it.
     command += ["-q", "-ra", "--tb=short", "--continue-on-collection-errors", *suite.args, *tests]
@@ -71,6 +82,13 @@ def run(
     started = time.monotonic()
     ended = _bounded(command, cwd, env, log, suite.minutes * 60)
     return _read(account, time.monotonic() - started, ended)
+
+
+def _expand(patterns: t.Iterable[str], cwd: pathlib.Path) -> list[str]:
+    found: list[str] = []
+    for pattern in patterns:
+        found += sorted(str(path.relative_to(cwd)) for path in cwd.glob(pattern)) or [pattern]
+    return found
 
 
 def _bounded(
@@ -86,6 +104,7 @@ def _bounded(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        RUNNING.add(process)
         try:
             status = process.wait(seconds)
             return "" if status in (0, 1) else f"pytest ended with status {status}"
@@ -95,6 +114,12 @@ def _bounded(
             _end_group(process)
 
 
+def end_all() -> None:
+    """End whatever is running now."""
+    for process in list(RUNNING):
+        _end_group(process)
+
+
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     # Also after a clean end: a suite may leave servers of its own behind.
     try:
@@ -102,6 +127,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
     except (ProcessLookupError, PermissionError):
         pass
     process.wait()
+    RUNNING.discard(process)
 
 
 def _read(account: pathlib.Path, seconds: float, ended: str) -> Run:

@@ -17,6 +17,7 @@ from conformance.catalogue import CACHE
 from conformance.catalogue import ROOT
 from conformance.catalogue import SMOKE
 from conformance.catalogue import Suite
+from conformance.catalogue import SUPPORT
 
 BASE = (
     "flask==3.1.3",
@@ -90,6 +91,8 @@ def unpack(suite: Suite, place: pathlib.Path) -> pathlib.Path:
     (top,) = (entry for entry in place.iterdir() if entry.is_dir())
     for name in suite.drop:
         shutil.rmtree(top / name)
+    if suite.support:
+        shutil.copytree(SUPPORT / suite.support, top / suite.tests[0], dirs_exist_ok=True)
     return top / suite.cwd
 
 
@@ -112,9 +115,11 @@ def product() -> pathlib.Path:
 
     What is proved is the package as it would be published, not the folder it was written in.
     """
-    place = CACHE / "product"
+    place, new = CACHE / "product", CACHE / "product.new"
+    shutil.rmtree(new, ignore_errors=True)
+    pip("install", "-q", "--no-deps", "--target", str(new), str(ROOT))
     shutil.rmtree(place, ignore_errors=True)
-    pip("install", "-q", "--no-deps", "--target", str(place), str(ROOT))
+    new.rename(place)
     return place
 
 

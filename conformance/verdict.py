@@ -15,10 +15,21 @@ Result = dict[str, t.Any]
 OUTCOMES = ("passed", "failed", "skipped", "xfailed")
 
 
-def compare(suite: Suite, flask: Run, torsyq: Run) -> Result:
-    """The stored account of *suite*: counts of each side and every test that differs."""
-    lost = [test for test, seen in flask.outcomes.items() if seen == "passed"]
-    lost = [test for test in lost if torsyq.outcomes.get(test) != "passed"]
+def lost_tests(flask: Run, torsyq: Run) -> list[str]:
+    """The tests that passed on Flask and did not pass here."""
+    passed = [test for test, seen in flask.outcomes.items() if seen == "passed"]
+    return [test for test in passed if torsyq.outcomes.get(test) != "passed"]
+
+
+def compare(suite: Suite, flask: Run, torsyq: Run, again: Run | None = None) -> Result:
+    """The stored account of *suite*: counts of each side and every test that differs.
+
+    :param again: a second run of the tests that were lost; what passes in it is unsteady, not lost
+    """
+    lost = lost_tests(flask, torsyq)
+    second = again.outcomes if again else {}
+    unsteady = [test for test in lost if second.get(test) == "passed"]
+    lost = [test for test in lost if test not in unsteady]
     gained = [test for test, seen in torsyq.outcomes.items() if seen == "passed"]
     gained = [test for test in gained if flask.outcomes.get(test) != "passed"]
     return {
@@ -34,6 +45,7 @@ def compare(suite: Suite, flask: Run, torsyq: Run) -> Result:
         "torsyq": _counts(torsyq) | {"passed_of_flask": flask.count("passed") - len(lost)},
         "lost": [_difference(suite, test, flask, torsyq) for test in sorted(lost)],
         "gained": sorted(gained),
+        "unsteady": sorted(unsteady),
     }
 
 

@@ -84,7 +84,9 @@ def test_another_extension_and_folder_by_the_config(tmp_path: pathlib.Path) -> N
 
 
 def test_a_renderer_of_the_apps_own(app: flask.Flask) -> None:
-    app.config["FLATPAGES_HTML_RENDERER"] = lambda body, pages, page: f"{page.path}: {body.strip()[:6]}"
+    app.config["FLATPAGES_HTML_RENDERER"] = lambda body, pages, page: (
+        f"{page.path}: {body.strip()[:6]}"
+    )
     assert app.test_client().get("/hello/").text == "Hello|hello: # Head"
 
 
