@@ -34,8 +34,11 @@ class Responses(App):
 
         :raises TypeError: it is None, or nothing of these.
         """
-        if type(rv) is str:
-            return self.response_class(rv)
+        kind = type(rv)
+        if kind is str:
+            return self.response_class(rv)  # type: ignore[arg-type]
+        if kind is dict or kind is list:
+            return self.json.response(rv)  # type: ignore[return-value]
 
         status: t.Any = None
         headers: t.Any = None
