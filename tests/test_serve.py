@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.sync.client import connect
 
 from torsyq import Flask
 from torsyq import serve
@@ -33,6 +34,7 @@ from torsyq.serve import check_address
 from torsyq.serve import check_app
 from torsyq.serve import check_certificate
 from torsyq.serve import serve_command
+from torsyq.serve import Trial
 
 from .servers import free_port
 from .servers import PATIENCE
@@ -99,6 +101,90 @@ def test_it_serves_the_app_on_torsyq_in_a_process_of_its_own(project: Path) -> N
         " * Interface: wsgi, workers: 1, threads of each: 2",
     ]
     assert '"GET / HTTP' not in server.output
+
+
+ASYNC = """
+import asyncio
+import time
+from pathlib import Path
+
+from flask import Flask, current_app, websocket
+
+app = Flask(__name__)
+app.config.update(ASGI_THREADS=7)
+
+def note(text):
+    with open("events", "a") as file:
+        file.write(text + "\\n")
+
+@app.before_serving
+async def start():
+    app.begun = asyncio.get_running_loop()
+
+@app.after_serving
+def stop():
+    note("stopped")
+
+@app.get("/")
+async def index():
+    return str(app.begun is asyncio.get_running_loop())
+
+@app.get("/task")
+async def task():
+    async def work():
+        note("task begun")
+        while not Path("finish").exists():
+            await asyncio.sleep(0.01)
+        note("task finished")
+
+    app.add_background_task(work)
+    return "later", 202
+
+@app.websocket("/echo")
+async def echo():
+    try:
+        while True:
+            await websocket.send(await websocket.receive())
+    finally:
+        note("socket ended")
+"""
+
+
+def test_an_app_with_anything_async_is_served_on_a_loop(project: Path) -> None:
+    """By itself; and stopping ends its sockets and its background tasks."""
+    (project / "hello.py").write_text(ASYNC)
+    port, args = options()
+    with process(project, *args) as server:
+        assert server.wait_for(port).text == "True"
+        assert (
+            " * Interface: asgi (the app contains WebSockets and serving hooks and async views),"
+            " workers: 1, threads of each: 7\n"
+        ) in server.output
+        with connect(f"ws://127.0.0.1:{port}/echo") as client:
+            client.send("salem")
+            assert client.recv(timeout=PATIENCE) == "salem"
+            answer = server.get(port, "/task")
+            assert answer is not None
+            assert answer.status == 202
+            events = project / "events"
+            until("the task", lambda: events.exists() and "task begun" in events.read_text())
+            server.popen.send_signal(signal.SIGTERM)
+            (project / "finish").touch()
+            assert server.popen.wait(PATIENCE) == 0
+        assert set(events.read_text().splitlines()) == {
+            "task begun",
+            "task finished",
+            "socket ended",
+            "stopped",
+        }
+
+
+def test_the_interface_can_be_forced(project: Path) -> None:
+    (project / "hello.py").write_text(ASYNC)
+    port, args = options("--interface", "wsgi", "--threads", "2")
+    with process(project, *args) as server:
+        assert server.wait_for(port).text == "True"
+        assert " * Interface: wsgi, workers: 1, threads of each: 2\n" in server.output
 
 
 def test_a_factory_with_arguments(project: Path) -> None:
@@ -313,7 +399,7 @@ def test_the_server_is_asked_for_what_the_options_say(
             seen["app"] = target_loader()
 
     monkeypatch.setattr(granian.server, "Server", Server)
-    monkeypatch.setattr(serve, "check_app", lambda info: None)
+    monkeypatch.setattr(serve, "check_app", lambda info: Trial([], 40))
     pair = certificate(tmp_path)
     app = Flask("in_process")
     args = ["-h", "127.0.0.1", "-p", "0", "-w", "3", "-t", "5", "--access-log"]
@@ -323,8 +409,17 @@ def test_the_server_is_asked_for_what_the_options_say(
     assert seen["app"] is app
     assert (seen["workers"], seen["blocking_threads"], seen["log_access"]) == (3, 5, True)
     assert (seen["ssl_cert"], seen["ssl_key"]) == pair
-    assert seen["interface"] is Interfaces.WSGI
+    assert (seen["interface"], seen["websockets"]) == (Interfaces.WSGI, False)
     assert seen["workers_kill_timeout"] == 9
+
+    asgi = CliRunner().invoke(
+        serve_command,
+        ["-p", "0", "-t", "5", "--interface", "asgi"],
+        obj=ScriptInfo(create_app=lambda: app),
+    )
+    assert " * Interface: asgi, workers: 1, threads of each: 5\n" in asgi.output
+    assert (seen["interface"], seen["websockets"]) == (Interfaces.ASGI, True)
+    assert (seen["blocking_threads"], app.config["ASGI_THREADS"]) == (1, 5)
 
 
 class Ended(Exception):
@@ -338,7 +433,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def end(code: int) -> t.NoReturn:
         raise Ended(code)
 
-    class Trial:
+    class Process:
         exitcode: int
 
         def __init__(self, target: t.Callable[..., None], args: tuple[t.Any, ...]) -> None:
@@ -354,12 +449,12 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         def join(self) -> None:
             pass
 
-    monkeypatch.setattr(multiprocessing, "Process", Trial)
+    monkeypatch.setattr(multiprocessing, "Process", Process)
     monkeypatch.setattr(os, "_exit", end)
 
 
 def test_an_app_that_loads_is_no_reason_to_end(in_this_process: None) -> None:
-    check_app(ScriptInfo(create_app=lambda: Flask("good")))
+    assert check_app(ScriptInfo(create_app=lambda: Flask("good"))) == Trial([], 40)
 
 
 def test_the_reason_why_an_app_does_not_load_goes_to_stderr(

@@ -14,6 +14,7 @@ import socket
 import sys
 import traceback
 import typing as t
+from functools import partial
 from pathlib import Path
 
 import click
@@ -23,9 +24,15 @@ from .cli import pass_script_info
 from .cli import ScriptInfo
 from .cli import show_server_banner
 from .helpers import get_debug_flag
+from .interface import better_on_asgi
+
+if t.TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from .app import Flask
 
 #: ``--interface`` and what granian calls it.
-INTERFACES = {"wsgi": "WSGI"}
+INTERFACES = {"wsgi": "WSGI", "asgi": "ASGI", "rsgi": "RSGI"}
 
 _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
 
@@ -45,9 +52,8 @@ _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
     "--threads",
     "-t",
     type=click.IntRange(min=1),
-    default=lambda: 2 * (os.cpu_count() or 1) + 1,
-    show_default="twice the cores and one",
-    help="How many requests a worker handles at once.",
+    show_default="WSGI: twice the cores and one; ASGI: the app's ASGI_THREADS",
+    help="How many requests a worker handles in threads at once.",
 )
 @click.option("--cert", type=_FILE, is_eager=True, help="A certificate file, to serve HTTPS.")
 @click.option(
@@ -60,10 +66,13 @@ _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
 @click.option("--access-log/--no-access-log", help="Write a line for each request.")
 @click.option(
     "--interface",
-    type=click.Choice(list(INTERFACES)),
-    default="wsgi",
+    type=click.Choice(["auto", *INTERFACES]),
+    default="auto",
     show_default=True,
-    help="How the server calls the app.",
+    help=(
+        "How the server calls the app. By itself, ASGI if the app contains WebSockets, anything"
+        " async or serving hooks, else WSGI."
+    ),
 )
 @click.option(
     "--stop-timeout",
@@ -82,10 +91,19 @@ def serve_command(info: ScriptInfo, /, **options: t.Any) -> None:
     check_address(options["host"], options["port"])
     if options["cert"]:
         check_certificate(*options["cert"])
-    check_app(info)
+    trial = check_app(info)
+    reason = ""
+    if options["interface"] == "auto":
+        options["interface"] = "asgi" if trial.features else "wsgi"
+        if trial.features:
+            reason = f" (the app contains {' and '.join(trial.features)})"
+    if options["threads"] is None:
+        cores = os.cpu_count() or 1
+        is_wsgi = options["interface"] == "wsgi"
+        options["threads"] = 2 * cores + 1 if is_wsgi else trial.threads
     show_server_banner(get_debug_flag(), info.app_import_path)
     click.echo(
-        f" * Interface: {options['interface']}, workers: {options['workers']},"
+        f" * Interface: {options['interface']}{reason}, workers: {options['workers']},"
         f" threads of each: {options['threads']}"
     )
     serve(info, **options)
@@ -147,25 +165,43 @@ def check_certificate(certificate: str, key: str) -> None:
         ) from None
 
 
-def check_app(info: ScriptInfo) -> None:
+class Trial(t.NamedTuple):
+    """What came out when the app was loaded for a trial."""
+
+    features: list[str]
+    threads: int
+
+
+def check_app(info: ScriptInfo) -> Trial:
     """Load the app once in a process of its own, and end this one if that fails.
 
     Without it, a broken app would be reported by every worker, again at each restart.
 
     :param info: says which app
+    :return: what the app contains that ASGI serves better, and its ``ASGI_THREADS``
     :raises SystemExit: the app could not be loaded; the reason is on stderr
     """
-    trial = multiprocessing.Process(target=_try_app, args=(info,))
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    trial = multiprocessing.Process(target=_try_app, args=(info, sender))
     trial.start()
+    # This end is the child's alone, so that reading ends when the child does.
+    sender.close()
+    try:
+        result = Trial(*receiver.recv())
+    except EOFError:
+        trial.join()
+        sys.exit(trial.exitcode or 1)
+    finally:
+        receiver.close()
     trial.join()
-    if trial.exitcode:
-        sys.exit(trial.exitcode)
+    return result
 
 
-def _try_app(info: ScriptInfo) -> None:
+def _try_app(info: ScriptInfo, sender: Connection) -> None:
     code = 0
     try:
-        info.load_app()
+        app = info.load_app()
+        sender.send((better_on_asgi(app), app.config["ASGI_THREADS"]))
     except click.ClickException as error:
         code = error.exit_code
         error.show()
@@ -231,14 +267,17 @@ def serve(
     from granian.server import Server
 
     certificate, key = map(Path, cert) if cert else (None, None)
+    is_wsgi = interface == "wsgi"
+
     server = Server(
         "torsyq",
         address=host,
         port=port,
         interface=Interfaces[INTERFACES[interface]],
         workers=workers,
-        blocking_threads=threads,
-        websockets=interface != "wsgi",
+        # Under ASGI and RSGI the app has its own threads.
+        blocking_threads=threads if is_wsgi else 1,
+        websockets=not is_wsgi,
         log_access=access_log,
         log_dictconfig=_LOG_CONFIG,
         ssl_cert=certificate,
@@ -246,4 +285,12 @@ def serve(
         respawn_failed_workers=True,
         workers_kill_timeout=stop_timeout,
     )
-    server.serve(target_loader=info.load_app, wrap_loader=False)
+    # In each worker. A partial, since it is pickled where processes are not forked.
+    loader = info.load_app if is_wsgi else partial(_load_for_loop, info, threads)
+    server.serve(target_loader=loader, wrap_loader=False)
+
+
+def _load_for_loop(info: ScriptInfo, threads: int) -> Flask:
+    app = info.load_app()
+    app.config["ASGI_THREADS"] = threads
+    return app
