@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 from torsyq.lazy import deferred
 from torsyq.lazy import imported
 from torsyq.lazy import lazy
+from torsyq.lazy import shared
 from torsyq.lazy import stock
 
 
@@ -35,6 +38,22 @@ def test_deleting_makes_it_compute_anew() -> None:
     del page.__dict__["words"]
     assert page.words == 3
     assert page.computed == 2
+
+
+def test_threads_that_read_at_once_get_the_same_object() -> None:
+    both = Barrier(2, timeout=30)
+
+    class Shelf:
+        @shared
+        def books(self) -> list[int]:
+            both.wait()
+            return []
+
+    shelf = Shelf()
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda number: shelf.books, range(2))
+    assert first is second is shelf.books
+    assert isinstance(Shelf.books, shared)
 
 
 def test_on_the_class_it_is_itself_with_the_docstring() -> None:

@@ -17,6 +17,7 @@ from .globals import _cv_app
 from .globals import _cv_request
 from .globals import _cv_websocket
 from .lazy import lazy
+from .lazy import shared
 from .loop import current_loop
 from .loop import run_coroutine
 from .loop import runs_here
@@ -30,7 +31,7 @@ _LAST_WORDS = 1
 class Background(Walk):
     """The part of :class:`.Flask` that works in the background, and that stops."""
 
-    @lazy
+    @shared
     def background_tasks(self) -> set[asyncio.Task[None]]:
         """The background tasks under way."""
         return set()

@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 from .globals import _cv_app
 from .globals import _cv_request
 from .lazy import lazy
+from .lazy import shared
 from .loop import is_async
 from .passed_on import passed_on
 from .routing import Map
@@ -191,7 +192,7 @@ class AppContext:
         if getattr(app.create_url_adapter, "_stock", None) is not True:
             self.url_adapter = app.create_url_adapter(None)
 
-    @lazy
+    @shared
     def g(self) -> _AppCtxGlobals:
         """The namespace that the ``g`` proxy reads through to."""
         return self.app.app_ctx_globals_class()
@@ -332,7 +333,7 @@ class RequestContext:
         if not self._pushed:
             raise AssertionError("The session has not yet been opened.")
         if not self._session_is_open:
-            self._session = self._open_session()
+            self.__dict__.setdefault("_session", self._open_session())
         session = self._session
         session.accessed = True
         return session
@@ -346,7 +347,7 @@ class RequestContext:
         return session
 
     # The session without marking it as accessed, opened when first read.
-    _session = lazy(_open_session)
+    _session = shared(_open_session)
 
     def copy(self) -> RequestContext:
         """A context of the same request and session, to be pushed in another thread.

@@ -13,7 +13,8 @@ class lazy(t.Generic[T]):
     """A method whose result becomes a plain attribute of the instance when first read.
 
     Assigning the attribute beforehand keeps the method from ever running; deleting it makes the
-    next read compute it anew. Two threads reading at once may both compute it.
+    next read compute it anew. Two threads reading at once may both compute it: see
+    :class:`shared`.
 
     Example::
 
@@ -50,6 +51,26 @@ class lazy(t.Generic[T]):
     if t.TYPE_CHECKING:
         # At run time there is no such method: assignment fills the instance's ``__dict__``.
         def __set__(self, instance: object, value: T) -> None: ...
+
+
+class shared(lazy[T]):
+    """A :class:`lazy` attribute that threads share.
+
+    Of those that read it at once several may compute it, but all get what was kept first: what
+    one puts into it (a filter into the Jinja environment, a key into ``g``) is not lost.
+    """
+
+    @t.overload
+    def __get__(self, instance: None, owner: type) -> shared[T]: ...
+
+    @t.overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+
+    def __get__(self, instance: object | None, owner: type) -> shared[T] | T:
+        if instance is None:
+            return self
+        # One step of the interpreter.
+        return instance.__dict__.setdefault(self.name, self.compute(instance))  # type: ignore[no-any-return]
 
 
 def stock(method: F) -> F:

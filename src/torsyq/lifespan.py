@@ -9,7 +9,7 @@ from inspect import isasyncgen
 from .background import Background
 from .incoming import Message
 from .incoming import Receive
-from .lazy import lazy
+from .lazy import shared
 from .loop import run_coroutine
 from .loop import serving_loop
 from .sansio.scaffold import setupmethod
@@ -32,27 +32,27 @@ class Lifespan(Background):
     # Whether the app serves: startup() has run, and shutdown() not yet.
     _serving = False
 
-    @lazy
+    @shared
     def before_serving_funcs(self) -> list[t.Callable[[], t.Any]]:
         """Called before the first request, see :meth:`before_serving`."""
         return []
 
-    @lazy
+    @shared
     def after_serving_funcs(self) -> list[t.Callable[[], t.Any]]:
         """Called after the last request, see :meth:`after_serving`."""
         return []
 
-    @lazy
+    @shared
     def while_serving_funcs(self) -> list[t.Callable[[], t.Any]]:
         """Make the generators that surround serving, see :meth:`while_serving`."""
         return []
 
-    @lazy
+    @shared
     def _while_serving(self) -> list[t.Any]:
         # The generators begun and not ended yet.
         return []
 
-    @lazy
+    @shared
     def _starting(self) -> asyncio.Lock:
         return asyncio.Lock()
 

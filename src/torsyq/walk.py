@@ -35,6 +35,7 @@ from werkzeug.exceptions import InternalServerError
 from werkzeug.routing import RequestRedirect
 from werkzeug.routing import RoutingException
 
+from .blocking import watched
 from .ctx import _sentinel
 from .ctx import AppContext
 from .ctx import RequestContext
@@ -42,7 +43,7 @@ from .globals import _cv_app
 from .globals import _cv_request
 from .globals import request
 from .helpers import _CollectErrors
-from .lazy import lazy
+from .lazy import shared
 from .lazy import stock
 from .logging import printable
 from .loop import is_async
@@ -570,9 +571,11 @@ class Walk(Responses):
 
             result = app.async_to_sync(fetch)(url)
         """
+        if self.config["DEBUG"]:
+            func = watched(func, self.logger)
         return run_coroutine(func)
 
-    @lazy
+    @shared
     def thread_pool(self) -> Executor:
         """The worker threads in which sync code runs under ASGI; ``ASGI_THREADS`` of them."""
         return ThreadPoolExecutor(self.config["ASGI_THREADS"], f"{self.name}-worker")

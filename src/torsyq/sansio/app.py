@@ -27,6 +27,7 @@ from ..json.provider import DefaultJSONProvider
 from ..json.provider import JSONProvider
 from ..lazy import imported
 from ..lazy import lazy
+from ..lazy import shared
 from ..logging import create_logger
 from ..passed_on import passed_on
 from ..routing import Map
@@ -179,12 +180,12 @@ class App(Websockets):
             return "__main__"
         return os.path.splitext(os.path.basename(path))[0]
 
-    @lazy
+    @shared
     def logger(self) -> logging.Logger:
         """The standard logger named like the app, set up when first read."""
         return create_logger(self)
 
-    @lazy
+    @shared
     def jinja_env(self) -> Environment:
         """The Jinja environment, made by :meth:`create_jinja_environment` when first read."""
         return self.create_jinja_environment()

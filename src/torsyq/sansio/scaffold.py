@@ -21,7 +21,7 @@ from werkzeug.utils import cached_property
 from .. import typing as ft
 from .._template_context import _default_template_ctx_processor
 from ..helpers import get_root_path
-from ..lazy import lazy
+from ..lazy import shared
 from ..passed_on import passed_on
 
 if t.TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Scaffold:
     def _check_setup_finished(self, f_name: str) -> None:
         raise NotImplementedError
 
-    @lazy
+    @shared
     def cli(self) -> Group:
         """The Click group for this object's commands. Click is loaded when it is first used."""
         from ..cli import AppGroup
