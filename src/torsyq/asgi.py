@@ -23,6 +23,7 @@ from .asgi_http import receive_body
 from .asgi_http import Scope
 from .asgi_http import Send
 from .asgi_http import stream_body
+from .blocking import watched
 from .body import Chunks
 from .ctx import BACKGROUND
 from .ctx import begin_background
@@ -109,7 +110,10 @@ class Asgi(Lifespan):
                 on_loop = False
             body: t.Any
             if on_loop:
-                body = await self.wsgi_app_async(ctx, environ, answer.start_response)  # type: ignore[arg-type]
+                walk: t.Any = self.wsgi_app_async
+                if self.config["DEBUG"]:
+                    walk = watched(walk, self.logger)
+                body = await walk(ctx, environ, answer.start_response)
             else:
                 body = await self._in_thread(self._walk_in_thread, environ, answer)
             if type(body) is list:

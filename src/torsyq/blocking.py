@@ -1,0 +1,126 @@
+"""In debug mode: who blocks the event loop, told by file and line.
+
+While an async view computes or calls something that waits without ``await``, every other request
+waits with it. A thread watches the loop while requests are handled; where the loop does not
+answer in time, it logs what the loop's thread is doing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import threading
+import typing as t
+from asyncio import get_running_loop
+from functools import wraps
+from time import sleep
+from weakref import WeakKeyDictionary
+
+if t.TYPE_CHECKING:
+    import asyncio
+    import logging
+    from types import FrameType
+
+#: Seconds that a loop may take to answer.
+LIMIT = 0.1
+
+_PATHS = sysconfig.get_paths()
+# Where the code of others lives.
+_NOT_THE_APPS = (
+    os.path.dirname(__file__) + os.sep,
+    _PATHS["stdlib"] + os.sep,
+    _PATHS["purelib"] + os.sep,
+    _PATHS["platlib"] + os.sep,
+)
+
+_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWatch] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def watched(
+    func: t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]], logger: logging.Logger
+) -> t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]]:
+    """*func*, with a watch over the loop that runs it."""
+
+    @wraps(func)
+    async def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        with _watch_over(get_running_loop(), logger):
+            return await func(*args, **kwargs)
+
+    return wrapper
+
+
+def _watch_over(loop: asyncio.AbstractEventLoop, logger: logging.Logger) -> LoopWatch:
+    with _lock:
+        watch = _watches.get(loop)
+        if watch is None:
+            watch = _watches[loop] = LoopWatch(loop, logger)
+        return watch
+
+
+class LoopWatch:
+    """Watches a loop as long as someone is within it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, logger: logging.Logger) -> None:
+        self._call_soon = loop.call_soon_threadsafe
+        self._logger = logger
+        self._thread_id = 0
+        self._inside = 0
+        self._wake = threading.Event()
+        self._beat = threading.Event()
+        self._is_watching = False
+
+    def __enter__(self) -> None:
+        self._thread_id = threading.get_ident()
+        self._inside += 1
+        self._wake.set()
+        if not self._is_watching:
+            self._is_watching = True
+            threading.Thread(target=self._watch, name="torsyq-loop-watch", daemon=True).start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._inside -= 1
+        if not self._inside:
+            self._wake.clear()
+
+    def _watch(self) -> None:
+        # Gone when nobody has been inside for a while.
+        while self._wake.wait(10 * LIMIT):
+            self._beat.clear()
+            try:
+                self._call_soon(self._beat.set)
+            except RuntimeError:
+                # The loop is closed.
+                break
+            if not self._beat.wait(LIMIT):
+                self._report()
+                # Once for each time that it is blocked.
+                while self._inside and not self._beat.wait(LIMIT):
+                    pass
+            sleep(LIMIT / 4)
+        self._is_watching = False
+
+    def _report(self) -> None:
+        frame = sys._current_frames().get(self._thread_id)
+        if frame is None:
+            return
+        frame = _frame_of_app(frame)
+        code = frame.f_code
+        self._logger.warning(
+            f"The event loop has been blocked for more than {LIMIT * 1000:.0f} ms by"
+            f" {code.co_filename}:{frame.f_lineno}, in {code.co_qualname}(). All other requests"
+            " wait meanwhile. Usually an async view calls something that waits or computes without"
+            " 'await'. Await an async version of it, or make the view a plain 'def': those run in"
+            " threads."
+        )
+
+
+def _frame_of_app(frame: FrameType) -> FrameType:
+    """The innermost call that is neither Python's, nor an installed package's, nor Torsyq's."""
+    inner: FrameType | None = frame
+    while inner is not None:
+        if not inner.f_code.co_filename.startswith(_NOT_THE_APPS):
+            return inner
+        inner = inner.f_back
+    return frame

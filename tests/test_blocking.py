@@ -1,0 +1,70 @@
+"""An async view that blocks the event loop is named, in debug mode."""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import FunctionType
+
+import pytest
+
+from torsyq import Flask
+from torsyq.testing import FlaskClient
+
+
+def line_of(view: object) -> int:
+    assert isinstance(view, FunctionType)
+    return view.__code__.co_firstlineno
+
+
+def busy_for(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def test_who_blocks_the_loop_is_told_by_file_and_line(
+    app: Flask, anyclient: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.debug = True
+
+    @app.get("/")
+    async def view() -> str:
+        end = time.monotonic() + 30
+        while "blocked" not in caplog.text and time.monotonic() < end:
+            pass
+        return "done"
+
+    with caplog.at_level(logging.WARNING):
+        assert anyclient.get("/").text == "done"
+    (record,) = [r for r in caplog.records if "blocked" in r.message]
+    assert f"{__file__}:" in record.message
+    line = int(record.message.partition(f"{__file__}:")[2].partition(",")[0])
+    assert line_of(view) < line <= line_of(view) + 5
+    assert "view()" in record.message
+
+
+def test_each_time_is_told_once(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.debug = True
+
+    @app.get("/")
+    async def view() -> str:
+        busy_for(0.6)
+        return "done"
+
+    client.get("/")
+    assert len([r for r in caplog.records if "blocked" in r.message]) == 1
+
+
+def test_without_debug_mode_nobody_watches(
+    app: Flask, anyclient: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.get("/")
+    async def view() -> str:
+        busy_for(0.3)
+        return "done"
+
+    anyclient.get("/")
+    assert "blocked" not in caplog.text
