@@ -113,7 +113,8 @@ class Background(Walk):
 
 def _stop(ref: weakref.ref[Background]) -> None:
     app = ref()
-    if app is not None:
+    # Two threads may both have registered it.
+    if app is not None and app.__dict__.pop("_stops_at_exit", False):
         # The interpreter has closed the pools of threads by now.
         app.thread_pool = _InPlace()
         run_coroutine(app.shutdown)()
