@@ -187,7 +187,7 @@ def test_an_async_stream_keeps_the_contexts(app: Flask) -> None:
                 finally:
                     ended.append(request.path)
 
-            stream = t.cast("t.AsyncIterator[str]", torsyq.stream_with_context(body()))  # type: ignore[call-overload]
+            stream = t.cast("t.AsyncIterator[str]", torsyq.stream_with_context(body()))
         assert _cv_app.get(None) is None
         return [chunk async for chunk in stream]
 
@@ -199,11 +199,11 @@ def test_an_async_function_that_streams_is_decorated(app: Flask) -> None:
     async def read() -> list[str]:
         with app.test_request_context("/here"):
 
-            @torsyq.stream_with_context  # type: ignore[arg-type]
+            @torsyq.stream_with_context
             async def body(word: str) -> t.AsyncIterator[str]:
                 yield word + request.path
 
-            stream = t.cast("t.AsyncIterator[str]", body("at "))  # type: ignore[arg-type]
+            stream = body("at ")
         return [chunk async for chunk in stream]
 
     assert asyncio.run(read()) == ["at /here"]
@@ -225,7 +225,7 @@ def test_an_async_iterable_without_aclose_is_streamed(app: Flask) -> None:
 
     async def read() -> list[str]:
         with app.test_request_context("/"):
-            stream = t.cast("t.AsyncIterator[str]", torsyq.stream_with_context(Count()))  # type: ignore[call-overload]
+            stream = t.cast("t.AsyncIterator[str]", torsyq.stream_with_context(Count()))
         return [chunk async for chunk in stream]
 
     assert asyncio.run(read()) == ["/", "/"]

@@ -73,19 +73,19 @@ def stream_with_context(
 
 @t.overload
 def stream_with_context(
+    generator_or_function: t.Callable[..., t.AsyncIterator[t.AnyStr]],
+) -> t.Callable[..., t.AsyncIterator[t.AnyStr]]: ...
+
+
+@t.overload
+def stream_with_context(
     generator_or_function: t.Callable[..., t.Iterator[t.AnyStr]],
 ) -> t.Callable[[t.Iterator[t.AnyStr]], t.Iterator[t.AnyStr]]: ...
 
 
 def stream_with_context(
-    generator_or_function: t.Iterator[t.AnyStr]
-    | t.AsyncIterator[t.AnyStr]
-    | t.Callable[..., t.Iterator[t.AnyStr]],
-) -> (
-    t.Iterator[t.AnyStr]
-    | t.AsyncIterator[t.AnyStr]
-    | t.Callable[[t.Iterator[t.AnyStr]], t.Iterator[t.AnyStr]]
-):
+    generator_or_function: t.Any,
+) -> t.Any:
     """Let a streamed body use ``request``, ``session`` and ``g`` while it is being sent.
 
     A body is sent after the view has returned, when the contexts are gone already. This keeps
@@ -106,11 +106,11 @@ def stream_with_context(
     :raises RuntimeError: no request is being handled where the stream is made.
     """
     if hasattr(generator_or_function, "__aiter__"):
-        return _stream_async(*_contexts_to_keep(), generator_or_function)  # type: ignore[arg-type]
+        return _stream_async(*_contexts_to_keep(), generator_or_function)
     try:
-        iterator = iter(generator_or_function)  # type: ignore[arg-type]
+        iterator = iter(generator_or_function)
     except TypeError:
-        return _streaming_function(generator_or_function)  # type: ignore[arg-type]
+        return _streaming_function(generator_or_function)
     return _stream(*_contexts_to_keep(), iterator)
 
 

@@ -192,7 +192,7 @@ class Walk(Responses):
         names = (None, *reversed(request.blueprints))
         for name in names:
             for preprocess in self.url_value_preprocessors.get(name, ()):
-                preprocess(request.endpoint, request.view_args)
+                self.ensure_sync(preprocess)(request.endpoint, request.view_args)
         for name in names:
             for func in self.before_request_funcs.get(name, ()):
                 rv = self.ensure_sync(func)()

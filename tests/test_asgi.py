@@ -1,0 +1,822 @@
+"""The app over ASGI: where its walks run, and that they are the walks of WSGI."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import typing as t
+from contextvars import ContextVar
+
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+from werkzeug.exceptions import ClientDisconnected
+
+import torsyq
+from torsyq import Blueprint
+from torsyq import copy_current_request_context
+from torsyq import current_app
+from torsyq import Flask
+from torsyq import g
+from torsyq import request
+from torsyq import session
+from torsyq import stream_with_context
+from torsyq.globals import _cv_request
+from torsyq.testing import FlaskClient
+from torsyq.views import MethodView
+from torsyq.views import View
+
+from .asgi import Exchange
+from .asgi import exchange
+from .asgi import scope
+from .asgi import until
+
+colour: ContextVar[str] = ContextVar("colour", default="none")
+
+
+def thread() -> str:
+    return threading.current_thread().name
+
+
+def stream() -> t.Any:
+    """The body of the current request; an IO to type checkers, without ``async for``."""
+    return request.stream
+
+
+def get(app: Flask, path: str = "/", **values: t.Any) -> Exchange:
+    return asyncio.run(exchange(app, path, **values))
+
+
+# Where things run.
+
+
+def test_a_walk_of_sync_functions_runs_whole_in_one_worker_thread(app: Flask) -> None:
+    threads = []
+
+    @app.before_request
+    @app.teardown_request
+    def hook(*args: t.Any) -> None:
+        threads.append(thread())
+
+    @app.get("/")
+    def view() -> t.Iterator[str]:
+        def pieces() -> t.Iterator[str]:
+            threads.append(thread())
+            yield "x"
+
+        threads.append(thread())
+        return pieces()
+
+    get(app)
+    assert len(threads) == 4
+    assert len(set(threads)) == 1
+    assert threads[0].startswith("tests.app-worker")
+
+
+def test_a_walk_with_something_async_in_it_runs_on_the_loop(app: Flask) -> None:
+    threads = {}
+
+    @app.before_request
+    def before() -> None:
+        threads["before"] = thread()
+
+    @app.get("/")
+    async def view() -> str:
+        threads["view"] = thread()
+        return ""
+
+    @app.get("/sync")
+    def sync_view() -> str:
+        threads["view"] = thread()
+        return ""
+
+    main = thread()
+    get(app)
+    assert threads["view"] == main
+    assert threads["before"].startswith("tests.app-worker")
+    get(app, "/sync")
+    assert threads["view"] == threads["before"]
+
+
+def test_sync_functions_see_and_change_what_the_async_ones_do(app: Flask) -> None:
+    @app.before_request
+    def before() -> None:
+        g.steps = ["before"]
+        colour.set("red")
+        session["n"] = 1
+
+    @app.get("/")
+    async def view() -> str:
+        g.steps += [f"view {colour.get()} {session['n']}"]
+        colour.set("blue")
+        return ""
+
+    @app.after_request
+    def after(response: t.Any) -> t.Any:
+        g.steps += [f"after {colour.get()}"]
+        response.data = ", ".join(g.steps)
+        return response
+
+    assert get(app).body == b"before, view red 1, after blue"
+
+
+def test_wrapped_wsgi_middleware_runs_whole_in_a_thread(app: Flask) -> None:
+    seen = {}
+
+    @app.get("/")
+    async def view() -> str:
+        seen["view"] = thread()
+        return "inner"
+
+    inner = app.wsgi_app
+
+    def middleware(environ: t.Any, start_response: t.Any) -> t.Any:
+        seen["middleware"] = thread()
+        return [*inner(environ, start_response), b" and outer"]
+
+    app.wsgi_app = middleware  # type: ignore[method-assign]
+    answer = get(app)
+    assert answer.body == b"inner and outer"
+    assert seen == {"view": thread(), "middleware": "tests.app-worker_0"}
+
+
+@pytest.mark.parametrize("where", ["class", "instance"])
+def test_a_replaced_step_is_called(where: str) -> None:
+    class Custom(Flask):
+        pass
+
+    app = Custom("custom")
+
+    @app.get("/")
+    async def view() -> str:
+        return f"{colour.get()} in {thread()}"
+
+    def dispatch_request(self: t.Any = None) -> t.Any:
+        colour.set("step")
+        return Flask.dispatch_request(app)
+
+    main = thread().encode()
+    assert get(app).body == b"none in " + main
+    target = Custom if where == "class" else app
+    target.dispatch_request = dispatch_request  # type: ignore[method-assign]
+    assert get(app).body == b"step in " + main
+
+
+def test_a_view_that_becomes_async_or_sync_later_is_answered(app: Flask) -> None:
+    @app.get("/")
+    def view() -> str:
+        return "sync"
+
+    async def later() -> str:
+        await asyncio.sleep(0)
+        return "async"
+
+    assert get(app).body == b"sync"
+    app.view_functions["view"] = later
+    assert get(app).body == b"async"
+    app.view_functions["view"] = view
+    assert get(app).body == b"sync"
+
+
+def test_class_based_views_run_on_the_loop(app: Flask) -> None:
+    class One(View):
+        async def dispatch_request(self, **kwargs: t.Any) -> str:  # type: ignore[override]
+            return thread()
+
+    class Many(MethodView):
+        init_every_request = False
+
+        async def get(self) -> str:
+            return thread()
+
+        def post(self) -> str:
+            return thread()
+
+    class Replaced(Many):
+        def dispatch_request(self, **kwargs: t.Any) -> t.Any:
+            return f"replaced, {current_app.ensure_sync(self.get)()}"
+
+    app.add_url_rule("/one", view_func=One.as_view("one"))
+    app.add_url_rule("/many", view_func=Many.as_view("many"))
+    app.add_url_rule("/replaced", view_func=Replaced.as_view("replaced"))
+    main = thread().encode()
+    assert get(app, "/one").body == main
+    assert get(app, "/many").body == main
+    assert get(app, "/many", method="POST").body.startswith(b"tests.app-worker")
+    assert get(app, "/replaced").body == b"replaced, " + main
+
+
+def test_class_based_views_with_decorators_keep_them(app: Flask) -> None:
+    def decorate(f: t.Any) -> t.Any:
+        return lambda **kwargs: f"decorated {f(**kwargs)}"
+
+    class Decorated(MethodView):
+        decorators: t.ClassVar = [decorate]
+
+        async def get(self) -> str:
+            return thread()
+
+    app.add_url_rule("/", view_func=Decorated.as_view("view"))
+    assert get(app).body == b"decorated " + thread().encode()
+
+
+def test_a_sync_decorator_of_an_async_view_works(app: Flask) -> None:
+    """As extensions write them, with ensure_sync."""
+
+    @app.get("/")
+    def decorated() -> str:
+        return f"decorated {current_app.ensure_sync(view)()}"
+
+    async def view() -> str:
+        await asyncio.sleep(0)
+        return request.path
+
+    assert get(app).body == b"decorated /"
+
+
+# Every kind of function may be async, on both protocols.
+
+
+def test_every_hook_may_be_async(app: Flask, anyclient: FlaskClient) -> None:
+    events = []
+
+    def note(name: str) -> t.Any:
+        async def hook(*args: t.Any, **kwargs: t.Any) -> t.Any:
+            await asyncio.sleep(0)
+            events.append(name)
+            return args[0] if name.startswith("after") else None
+
+        return hook
+
+    blueprint = Blueprint("bp", "bp")
+    for scaffold in app, blueprint:
+        scaffold.url_value_preprocessor(note(f"url value {scaffold.name}"))
+        scaffold.before_request(note(f"before {scaffold.name}"))
+        scaffold.after_request(note(f"after {scaffold.name}"))
+        scaffold.teardown_request(note(f"teardown {scaffold.name}"))
+    app.teardown_appcontext(note("teardown appcontext"))
+
+    @app.errorhandler(KeyError)
+    async def handler(error: KeyError) -> tuple[str, int]:
+        await asyncio.sleep(0)
+        return f"handled {error.args[0]}", 418
+
+    @blueprint.get("/<name>")
+    async def view(name: str) -> str:
+        torsyq.after_this_request(note("after this"))
+        raise KeyError(name)
+
+    app.register_blueprint(blueprint)
+    receivers = [note(f"signal {name}") for name in ("started", "tearing down", "pushed", "popped")]
+    torsyq.request_started.connect(receivers[0], app)
+    torsyq.request_tearing_down.connect(receivers[1], app)
+    torsyq.appcontext_pushed.connect(receivers[2], app)
+    torsyq.appcontext_popped.connect(receivers[3], app)
+    response = anyclient.get("/k")
+    assert (response.text, response.status_code) == ("handled k", 418)
+    assert events == [
+        "signal pushed",
+        "signal started",
+        "url value tests.app",
+        "url value bp",
+        "before tests.app",
+        "before bp",
+        "after this",
+        "after bp",
+        "after tests.app",
+        "teardown bp",
+        "teardown tests.app",
+        "signal tearing down",
+        "teardown appcontext",
+        "signal popped",
+    ]
+
+
+def test_an_error_in_an_async_view_is_logged_and_answered(
+    app: Flask, anyclient: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.testing = False
+
+    @app.get("/")
+    async def view() -> str:
+        raise ZeroDivisionError("z")
+
+    assert anyclient.get("/").status_code == 500
+    assert "Exception on / [GET]" in caplog.text
+    assert "ZeroDivisionError: z" in caplog.text
+
+
+def test_an_error_in_an_async_view_is_propagated(app: Flask, anyclient: FlaskClient) -> None:
+    errors: list[t.Any] = []
+    app.teardown_request(errors.append)
+
+    @app.get("/")
+    async def view() -> str:
+        raise ZeroDivisionError("z")
+
+    with pytest.raises(ZeroDivisionError):
+        anyclient.get("/")
+    assert [type(error) for error in errors] == [ZeroDivisionError]
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_header_that_cannot_be_sent_is_an_error_of_the_walk(
+    app: Flask, anyclient: FlaskClient, is_async: bool
+) -> None:
+    app.testing = False
+
+    def view() -> t.Any:
+        response = app.response_class("x")
+        response.headers._list.append(("X-Bad", "a\nb"))
+        response.headers["Content-Location"] = "/"
+        return response
+
+    async def async_view() -> t.Any:
+        return view()
+
+    app.add_url_rule("/", view_func=async_view if is_async else view)
+    assert anyclient.get("/").status_code == 500
+
+
+def test_a_stream_keeps_its_contexts(app: Flask, anyclient: FlaskClient) -> None:
+    ended = []
+
+    @app.teardown_request
+    async def teardown(error: t.Any) -> None:
+        ended.append(request.path)
+
+    @app.get("/async")
+    async def view() -> t.Any:
+        @stream_with_context
+        async def pieces() -> t.AsyncIterator[str]:
+            for name in "a", "b":
+                await asyncio.sleep(0)
+                yield request.args[name]
+
+        return pieces()
+
+    @app.get("/sync")
+    def sync_view() -> t.Any:
+        def made() -> t.Iterator[str]:
+            for name in "a", "b":
+                yield request.args[name]
+
+        return stream_with_context(made())
+
+    for path in "/async", "/sync":
+        ended.clear()
+        with anyclient.get(f"{path}?a=1&b=2") as response:
+            assert response.get_data() == b"12"
+        assert ended == [path] * 2
+    assert _cv_request.get(None) is None
+
+
+def test_a_function_with_a_copied_request_context_may_be_async(
+    app: Flask, anyclient: FlaskClient
+) -> None:
+    @app.get("/")
+    async def view() -> dict[str, t.Any]:
+        @copy_current_request_context
+        async def work(n: int) -> str:
+            await asyncio.sleep(0)
+            return f"{request.args['x']}{n}"
+
+        together = await asyncio.gather(*(work(n) for n in range(3)))
+        in_thread = await asyncio.to_thread(work, 3)
+        called = await current_app._call(work, 4)
+        return {"seen": [*together, in_thread, called]}
+
+    assert anyclient.get("/?x=v").json == {"seen": ["v0", "v1", "v2", "v3", "v4"]}
+
+
+def test_a_session_that_waits_is_opened_and_saved_in_a_thread(app: Flask) -> None:
+    from torsyq.sessions import SecureCookieSessionInterface
+
+    seen = {}
+
+    class Interface(SecureCookieSessionInterface):
+        def open_session(self, app: Flask, request: t.Any) -> t.Any:
+            seen["open"] = thread()
+            return super().open_session(app, request)
+
+        def save_session(self, app: Flask, session: t.Any, response: t.Any) -> None:
+            seen["save"] = thread()
+            super().save_session(app, session, response)
+
+    app.session_interface = Interface()
+
+    @app.get("/")
+    async def view() -> str:
+        session["k"] = "v"
+        return ""
+
+    assert "set-cookie" in get(app).headers
+    assert all(name.startswith("tests.app-worker") for name in seen.values())
+    assert set(seen) == {"open", "save"}
+
+
+# Bodies that arrive while they are read.
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_body_is_read_while_it_arrives(app: Flask, kind: str) -> None:
+    seen: list[bytes] = []
+
+    @app.post("/sync", stream_body=True)
+    def sync_view() -> str:
+        for line in request.stream:
+            seen.append(line)
+        return "end"
+
+    blueprint = Blueprint("bp", "bp")
+
+    @blueprint.post("/async", stream_body=True)
+    async def async_view() -> str:
+        async for piece in stream():
+            seen.append(piece)
+        return "end"
+
+    app.register_blueprint(blueprint)
+
+    async def run() -> None:
+        it = Exchange(app, scope(f"/{kind}", "POST"))
+        task = asyncio.create_task(it.run())
+        for number in range(3):
+            it.tell(b"line %d\n" % number, more=True)
+            await until(lambda: len(seen) == number + 1)  # noqa: B023
+        assert not task.done()
+        it.tell(b"last")
+        await task
+        assert it.body == b"end"
+        assert seen == [b"line 0\n", b"line 1\n", b"line 2\n", b"last"]
+
+    asyncio.run(run())
+
+
+def test_a_slow_view_takes_nothing_in_advance(app: Flask) -> None:
+    go = asyncio.Event()
+
+    @app.post("/", stream_body=True)
+    async def view() -> str:
+        iterator = aiter(stream())
+        await anext(iterator)
+        await go.wait()
+        return str(len([piece async for piece in iterator]))
+
+    async def run() -> None:
+        it = Exchange(app, scope("/", "POST"))
+        for _ in range(5):
+            it.tell(b"x", more=True)
+        it.tell(b"x")
+        task = asyncio.create_task(it.run())
+        await until(lambda: it.received)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert it.received == 1
+        go.set()
+        await task
+        assert it.body == b"5"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("announced", [False, True])
+def test_a_streamed_body_keeps_to_the_limit(app: Flask, kind: str, announced: bool) -> None:
+    app.config["MAX_CONTENT_LENGTH"] = 10
+
+    @app.post("/sync", stream_body=True)
+    def sync_view() -> str:
+        return str(len(request.stream.read()))
+
+    @app.post("/async", stream_body=True)
+    async def async_view() -> str:
+        return str(len([p async for p in stream()]))
+
+    async def run(pieces: int) -> Exchange:
+        sent = [(b"content-length", b"%d" % (5 * pieces))] if announced else []
+        it = Exchange(app, scope(f"/{kind}", "POST", headers=[(b"host", b"x"), *sent]))
+        for number in range(pieces):
+            it.tell(b"12345", more=number < pieces - 1)
+        return await it.run()
+
+    assert asyncio.run(run(2)).status == 200
+    assert asyncio.run(run(3)).status == 413
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_streamed_body_that_breaks_off_is_not_taken_for_whole(app: Flask, kind: str) -> None:
+    errors: list[t.Any] = []
+    app.config["TRAP_HTTP_EXCEPTIONS"] = True
+
+    @app.errorhandler(ClientDisconnected)
+    def gone(error: ClientDisconnected) -> tuple[str, int]:
+        errors.append(error)
+        return "gone", 400
+
+    @app.post("/sync", stream_body=True)
+    def sync_view() -> str:
+        return str(len(request.stream.read()))
+
+    @app.post("/async", stream_body=True)
+    async def async_view() -> str:
+        return str(len([p async for p in stream()]))
+
+    async def run(end: t.Callable[[Exchange], None]) -> None:
+        length = (b"content-length", b"10")
+        it = Exchange(app, scope(f"/{kind}", "POST", headers=[(b"host", b"x"), length]))
+        it.tell(b"12345", more=True)
+        end(it)
+        await it.run()
+
+    asyncio.run(run(lambda it: it.disconnect()))
+    asyncio.run(run(lambda it: it.tell(b"")))
+    assert len(errors) == 2
+
+
+def test_a_streamed_body_cannot_be_read_at_once_on_the_loop(app: Flask) -> None:
+    @app.post("/", stream_body=True)
+    async def view() -> str:
+        with pytest.raises(RuntimeError, match="async for piece in request.stream"):
+            request.get_data()
+        return "told"
+
+    assert get(app, method="POST", body=b"x").body == b"told"
+
+
+def test_under_wsgi_a_streamed_body_is_the_servers(app: Flask, client: FlaskClient) -> None:
+    @app.post("/", stream_body=True)
+    async def view() -> bytes:
+        return b"|".join([piece async for piece in stream()])
+
+    @app.post("/sync", stream_body=True)
+    def sync_view() -> bytes:
+        return request.stream.read()
+
+    assert client.post("/", data=b"body").data == b"body"
+    assert client.post("/", data=b"").data == b""
+    assert client.post("/sync", data=b"body").data == b"body"
+
+
+def test_other_routes_of_an_app_with_streaming_ones_get_whole_bodies(app: Flask) -> None:
+    @app.post("/stream", stream_body=True)
+    def stream() -> str:
+        return ""
+
+    @app.post("/")
+    async def view() -> t.Any:
+        return request.get_data()
+
+    assert get(app, method="POST", body=b"whole").body == b"whole"
+    assert get(app, "/nowhere", method="POST", body=b"x").status == 404
+
+
+def test_a_view_may_raise_its_own_limit_and_read_on(app: Flask) -> None:
+    app.config["MAX_CONTENT_LENGTH"] = 10
+
+    @app.post("/")
+    def view() -> t.Any:
+        request.max_content_length = 100
+        return request.get_data()
+
+    async def run(**values: t.Any) -> bytes:
+        it = Exchange(app, scope("/", "POST", **values))
+        for _ in range(9):
+            it.tell(b"12345", more=True)
+        it.tell(b"end")
+        return (await it.run()).body
+
+    assert asyncio.run(run()) == b"12345" * 9 + b"end"
+    length = (b"content-length", b"48")
+    assert asyncio.run(run(headers=[(b"host", b"x"), length])) == b"12345" * 9 + b"end"
+
+
+# Clients that go away.
+
+
+def test_a_client_that_goes_away_ends_the_view_and_teardown_runs(app: Flask) -> None:
+    events: list[t.Any] = []
+
+    @app.teardown_request
+    async def teardown(error: BaseException | None) -> None:
+        await asyncio.sleep(0)
+        events.append(("teardown", type(error)))
+
+    @app.get("/")
+    async def view() -> str:
+        events.append("waits")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            events.append("ends")
+        return "never"
+
+    async def run() -> None:
+        it = Exchange(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: events)
+        it.disconnect()
+        await asyncio.wait_for(task, 30)
+        assert it.sent == []
+        assert task.cancelling() == 0
+
+    asyncio.run(run())
+    assert events == ["waits", "ends", ("teardown", asyncio.CancelledError)]
+
+
+def test_thread_work_is_waited_for_before_teardown(app: Flask) -> None:
+    events: list[str] = []
+    go = threading.Event()
+
+    @app.before_request
+    def slow() -> None:
+        events.append("begins")
+        go.wait(30)
+        events.append("ends")
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        events.append("teardown")
+
+    @app.get("/")
+    async def view() -> str:
+        return "never"
+
+    async def run() -> None:
+        it = Exchange(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: events)
+        it.disconnect()
+        await until(lambda: it.received == 2)
+        await asyncio.sleep(0)
+        assert not task.done()
+        go.set()
+        await asyncio.wait_for(task, 30)
+
+    asyncio.run(run())
+    assert events == ["begins", "ends", "teardown"]
+
+
+def test_the_servers_own_cancelling_is_not_swallowed(app: Flask) -> None:
+    events: list[str] = []
+
+    @app.get("/")
+    async def view() -> str:
+        events.append("waits")
+        await asyncio.sleep(60)
+        return "never"
+
+    async def run() -> None:
+        it = Exchange(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: events)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+
+
+def test_a_client_gone_before_its_body_came_is_not_answered(app: Flask) -> None:
+    async def run() -> Exchange:
+        it = Exchange(app, scope(method="POST"))
+        it.disconnect()
+        return await it.run()
+
+    assert asyncio.run(run()).sent == []
+
+
+def test_a_client_that_goes_away_after_streaming_its_body_is_noticed(app: Flask) -> None:
+    events: list[str] = []
+
+    @app.post("/", stream_body=True)
+    async def view() -> str:
+        async for _ in stream():
+            await asyncio.sleep(0.05)
+        events.append("waits")
+        await asyncio.sleep(60)
+        return "never"
+
+    async def run() -> None:
+        it = Exchange(app, scope(method="POST"))
+        it.tell(b"a", more=True)
+        task = asyncio.create_task(it.run())
+        await until(lambda: it.received == 1)
+        it.tell(b"b")
+        await until(lambda: events)
+        it.disconnect()
+        await asyncio.wait_for(task, 30)
+
+    asyncio.run(run())
+
+
+# Isolation.
+
+
+def isolation_app() -> Flask:
+    app = Flask("isolation")
+    app.secret_key = "k"
+
+    @app.before_request
+    async def before() -> None:
+        g.name = request.args["name"]
+        colour.set(request.args["name"])
+
+    @app.get("/")
+    async def view() -> str:
+        session["name"] = request.args["name"]
+        for pause in request.args["pauses"]:
+            for _ in range(int(pause)):
+                await asyncio.sleep(0)
+            check()
+        return request.args["name"]
+
+    @app.get("/sync")
+    def sync_view() -> str:
+        session["name"] = request.args["name"]
+        for _ in request.args["pauses"]:
+            check()
+        return request.args["name"]
+
+    def check() -> None:
+        seen = {request.args["name"], g.name, session["name"], colour.get()}
+        assert len(seen) == 1, seen
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        check()
+
+    return app
+
+
+async def ask(app: Flask, name: str, pauses: str, path: str = "/") -> None:
+    query = f"name={name}&pauses={pauses}".encode()
+    answer = await exchange(app, path, query_string=query)
+    assert (answer.status, answer.body) == (200, name.encode())
+
+
+@settings(max_examples=50)
+@given(st.lists(st.text("0123", max_size=6), min_size=2, max_size=5))
+def test_requests_interleaved_in_any_way_do_not_see_each_other(pauses: list[str]) -> None:
+    app = ISOLATED
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as group:
+            for number, each in enumerate(pauses):
+                group.create_task(ask(app, str(number), each))
+
+    asyncio.run(run())
+
+
+ISOLATED = isolation_app()
+ISOLATED.config["PROPAGATE_EXCEPTIONS"] = True
+
+
+def test_a_thousand_tasks_and_64_threads_do_not_see_each_other() -> None:
+    app = isolation_app()
+    app.config.update(PROPAGATE_EXCEPTIONS=True, ASGI_THREADS=64)
+    chance = random.Random(5)
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(1000):
+                pauses = "".join(chance.choices("0123", k=3))
+                path = "/sync" if number % 4 == 0 else "/"
+                group.create_task(ask(app, str(number), pauses, path))
+
+    asyncio.run(run())
+
+
+def test_64_threads_of_a_wsgi_server_do_not_see_each_other() -> None:
+    app = isolation_app()
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    barrier = threading.Barrier(64)
+    failures = []
+
+    def work(number: int) -> None:
+        client = app.test_client()
+        barrier.wait(60)
+        for path in "/", "/sync", "/":
+            answer = client.get(f"{path}?name={number}&pauses=102")
+            if answer.text != str(number):
+                failures.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(64)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+    assert failures == []
+
+
+def test_an_unknown_kind_of_connection_is_refused(app: Flask) -> None:
+    async def send(message: t.Any) -> None:
+        raise AssertionError("nothing is answered")
+
+    with pytest.raises(RuntimeError, match="'telnet'"):
+        asyncio.run(app({"type": "telnet"}, None, send))
