@@ -400,7 +400,7 @@ def test_hooks_of_nested_blueprints_run_from_the_outside_in(app: Flask) -> None:
     order: list[str] = []
 
     def hooks(owner: t.Any, name: str) -> None:
-        @owner.after_request  # type: ignore[untyped-decorator]
+        @owner.after_request
         def after(response: Response) -> Response:
             order.append(f"{name} after")
             return response
