@@ -19,6 +19,7 @@ from tests.sockets import on_loop
 from tests.sockets import Wire
 from torsyq import Flask
 from torsyq import request
+from torsyq import session
 from torsyq import Websocket
 from torsyq import websocket
 from torsyq import WebsocketDisconnected
@@ -957,22 +958,43 @@ async def test_a_helper_in_a_thread_may_send(app: Flask) -> None:
 # What remains
 
 
-@on_loop
-async def test_nothing_remains_of_a_connection(app: Flask) -> None:
+@pytest.mark.parametrize("end", ["return", "error", "client", "refusal"])
+def test_nothing_remains_of_a_connection(app: Flask, end: str) -> None:
+    """No task, and no cycle of references: it is freed without the collector."""
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    # Pytest keeps what is logged, and the traceback with it.
+    app.logger.disabled = True
     kept: list[weakref.ref[t.Any]] = []
-    before = asyncio.all_tasks()
 
     @app.websocket("/")
-    async def view() -> None:
+    async def view() -> t.Any:
         kept.append(weakref.ref(websocket._get_current_object()))
+        if end == "refusal":
+            return "no"
+        session["a"] = 1
         await websocket.send(await websocket.receive())
+        if end == "error":
+            raise ZeroDivisionError
+        if end == "client":
+            await websocket.receive()
+        return None
 
-    async with Wire(app) as wire:
-        wire.say("a")
-        await wire.accepted()
-        assert await wire.hear() == "a"
-        await wire.closed()
-    del wire
-    await eventually(lambda: asyncio.all_tasks() == before)
+    @on_loop
+    async def client() -> None:
+        before = asyncio.all_tasks()
+        async with Wire(app) as wire:
+            wire.say("a")
+            if end != "refusal":
+                await wire.accepted()
+                assert await wire.hear() == "a"
+            wire.leave()
+        del wire
+        await eventually(lambda: asyncio.all_tasks() == before)
+
     gc.collect()
-    assert kept[0]() is None
+    gc.disable()
+    try:
+        client()
+        assert kept[0]() is None
+    finally:
+        gc.enable()

@@ -95,7 +95,7 @@ class WebsocketWalk(Asgi):
             error = exc
             raise
         finally:
-            ctx.websocket._finish()
+            await ctx.websocket._finish()
             if error is not None and self.should_ignore_error(error):
                 error = None
             try:
@@ -119,7 +119,11 @@ class WebsocketWalk(Asgi):
             if not ctx.websocket._ended_view(exc):
                 raise
             error = exc
-        return error
+        try:
+            return error
+        finally:
+            # As above.
+            error = None
 
     async def full_dispatch_websocket(self) -> Response | None:
         """Run the hooks, the view and the error handlers; the response that came of it, if any."""

@@ -10,6 +10,7 @@ import asyncio
 import typing as t
 from collections import deque
 from contextlib import suppress
+from contextvars import Context
 from contextvars import copy_context
 from functools import partial
 from functools import wraps
@@ -41,6 +42,9 @@ T = t.TypeVar("T")
 # What has arrived and was not received yet is bounded by both; beyond, the client has to wait.
 _MESSAGES_KEPT = 64
 _BYTES_KEPT = 256 * 1024
+
+# After so many messages sent, other tasks have their turn.
+_SENDS_AT_A_STRETCH = 16
 
 # A view that received a message before the client went has this many seconds to be done with it.
 _GRACE = 1.0
@@ -159,6 +163,7 @@ class Websocket:
         #: Whether the connection is open, or was.
         self.accepted = False
         self._send = send
+        self._sent = 0
         self._loop = current_loop()
         self._inbox = _Inbox(receive, self._close, max_message_size)
         self._accepting = asyncio.Lock()
@@ -285,6 +290,10 @@ class Websocket:
             # Each server has its own way to say that nobody is there.
             self._inbox.close(1006, "")
             raise self._inbox.farewell() from error
+        self._sent += 1
+        if self._sent % _SENDS_AT_A_STRETCH == 0:
+            # Not every server waits in its send, and the others want their turn.
+            await asyncio.sleep(0)
 
     @_awaited_or_waited_for
     async def send_json(self, *args: t.Any, **kwargs: t.Any) -> None:
@@ -320,6 +329,8 @@ class Websocket:
 
     async def _close(self, code: int, reason: str) -> None:
         self._inbox.close(code, reason)
+        # Granian cannot close while it is being listened to.
+        await self._inbox.stop()
         try:
             await self._send({"type": "websocket.close", "code": code, "reason": reason})
         except Exception:
@@ -379,10 +390,13 @@ class Websocket:
         is_ours = isinstance(error, WebsocketDisconnected) or self._inbox.has_cancelled
         return is_ours and task is not None and not task.cancelling()
 
-    def _finish(self) -> None:
+    async def _finish(self) -> None:
         """Let go of the connection; tasks that still use it find it closed."""
         self._inbox.close(1006, "")
-        self._inbox.stop()
+        await self._inbox.stop()
+        # Some of these hold the websocket, and granian closes the line only when nobody has its
+        # objects any more.
+        del self._send, self._on_accept, self._inbox._receive, self._inbox._refuse
 
 
 class _Inbox:
@@ -437,8 +451,11 @@ class _Inbox:
         else:
             return
         self._over(code, reason)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(_GRACE if self._was_read else 0, self._cancel_viewer)
+        delay = _GRACE if self._was_read else 0
+        # The present context would hold the websocket as long as the timer runs.
+        self._timer = asyncio.get_running_loop().call_later(
+            delay, self._cancel_viewer, context=Context()
+        )
 
     def _is_too_big(self, data: str | bytes) -> bool:
         limit = self._limit
@@ -510,9 +527,13 @@ class _Inbox:
             self.has_cancelled = True
             self.viewer.cancel()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Stop listening."""
-        if self._listening is not None:
-            self._listening.cancel()
         if self._timer is not None:
             self._timer.cancel()
+        listening = self._listening
+        if listening is not None and listening is not asyncio.current_task():
+            # Its context holds the websocket.
+            self._listening = None
+            listening.cancel()
+            await asyncio.wait([listening])
