@@ -11,6 +11,7 @@ from itertools import cycle
 from itertools import islice
 from time import process_time
 
+from benchmarks.fanout import fanout
 from benchmarks.workloads import Answer
 from benchmarks.workloads import Request
 
@@ -152,6 +153,53 @@ class Asgi:
             await app(scope, exchange.receive, exchange.send)
         return process_time() - began
 
+    def echo(self, path: str, count: int) -> float:
+        """The CPU seconds that *count* messages took to and fro over one WebSocket."""
+        return self.runner.run(self._echo(path, count))
+
+    async def _echo(self, path: str, count: int) -> float:
+        to_app: asyncio.Queue[t.Any] = asyncio.Queue()
+        to_client: asyncio.Queue[t.Any] = asyncio.Queue()
+        scope = self.scope(Request(path)) | {"type": "websocket", "scheme": "ws"}
+        scope["subprotocols"] = []
+        del scope["method"]
+        to_app.put_nowait({"type": "websocket.connect"})
+        task = asyncio.ensure_future(self.app(scope, to_app.get, to_client.put))
+        accepted = await asyncio.wait_for(to_client.get(), 20)
+        assert accepted["type"] == "websocket.accept", accepted
+        began = process_time()
+        for n in range(count):
+            to_app.put_nowait({"type": "websocket.receive", "text": f"message {n}"})
+            sent = await to_client.get()
+            assert sent.get("text") == f"message {n}", sent
+        took = process_time() - began
+        to_app.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        await asyncio.wait_for(task, 20)
+        return took
+
+    def fan_out(self, path: str, clients: int, count: int) -> float:
+        """The CPU seconds that *count* events to so many clients took."""
+        return self.runner.run(self._fan_out(path, clients, count))
+
+    async def _fan_out(self, path: str, clients: int, count: int) -> float:
+        listeners = [_Listener() for _ in range(clients)]
+        scope = self.scope(Request(path))
+        tasks = [
+            asyncio.ensure_future(self.app(scope.copy(), x.receive, x.send)) for x in listeners
+        ]
+        while len(fanout.queues) < clients:
+            await asyncio.sleep(0.001)
+        began = process_time()
+        for n in range(count):
+            fanout.publish(f"event {n}")
+            # All have it before the next one is made, as a slow source would have it.
+            while any(listener.events <= n for listener in listeners):
+                await asyncio.sleep(0)
+        took = process_time() - began
+        fanout.publish(None)
+        await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        return took
+
     def close(self) -> None:
         self.runner.run(self._stop())
         self.runner.close()
@@ -236,6 +284,21 @@ class _Exchange:
             self.answered = True
             if self.waiting is not None and not self.waiting.done():
                 self.waiting.set_result(None)
+
+
+class _Listener(_Exchange):
+    """A client of server-sent events, which counts them."""
+
+    __slots__ = ("events",)
+
+    def __init__(self) -> None:
+        super().__init__([{"type": "http.request", "body": b"", "more_body": False}])
+        self.events = 0
+
+    async def send(self, message: t.Any) -> None:
+        if message["type"] == "http.response.body":
+            self.events += message.get("body", b"").count(b"data: event ")
+        await super().send(message)
 
 
 def driver(app: t.Any, protocol: str) -> Driver:

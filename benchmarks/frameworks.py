@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import platform
 import select
@@ -114,13 +113,15 @@ class Process:
         return self._read()
 
     def close(self) -> None:
-        self("stop")
-        self.process.communicate(timeout=10)
+        """Shut the app down and end."""
+        if self.process.poll() is None:
+            self("stop")
+            self.process.communicate(timeout=10)
 
     def kill(self) -> None:
         """End a process that does not answer any more."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
     def _read(self) -> t.Any:
         assert self.process.stdout is not None
@@ -150,10 +151,10 @@ class Pool:
 
     def __exit__(self, *exc_info: object) -> None:
         for process in self.processes.values():
-            with contextlib.ExitStack() as stack:
-                stack.callback(process.kill)
+            try:
                 process.close()
-                stack.pop_all()
+            finally:
+                process.kill()
         self.processes.clear()
 
 

@@ -16,6 +16,7 @@ from importlib import import_module
 from time import process_time
 from types import FrameType
 
+from benchmarks.drivers import Asgi
 from benchmarks.drivers import Driver
 from benchmarks.drivers import driver
 from benchmarks.workloads import BY_NAME
@@ -61,20 +62,42 @@ class Worker:
         """The CPU seconds of *count* requests to the routes of this app, at random."""
         return self.driver.time(random_paths(self.size), count)
 
+    def time_echo(self, path: str, count: int) -> float:
+        """The CPU seconds of *count* messages echoed over a WebSocket."""
+        return self._asgi.echo(path, count)
+
+    def time_events(self, path: str, clients: int, count: int) -> float:
+        """The CPU seconds of *count* server-sent events to so many clients."""
+        return self._asgi.fan_out(path, clients, count)
+
+    @property
+    def _asgi(self) -> Asgi:
+        assert isinstance(self.driver, Asgi)
+        return self.driver
+
+    def ask(self, path: str) -> tuple[int, str]:
+        """Status and text of the answer to a GET request."""
+        answer = self.driver.ask(Request(path))
+        return answer.status, answer.body.decode()
+
     def hops(self, name: str) -> int:
         """How many Python functions one warm request of a workload calls."""
         return len(self.calls(name))
 
     def calls(self, name: str) -> list[str]:
-        """The file and name of every Python function that one warm request calls."""
+        """Every Python function that one warm request calls, behind those it is called by."""
         requests = self._requests(BY_NAME[name])[:1]
         self.driver.time(requests, 50)
         calls: list[str] = []
 
-        def note(frame: FrameType, event: str, _: t.Any) -> None:
-            code = frame.f_code
-            if event == "call" and not code.co_filename.startswith(_HERE):
-                calls.append(f"{code.co_filename}:{code.co_qualname}")
+        def note(frame: FrameType | None, event: str, _: t.Any) -> None:
+            if event != "call" or _is_ours(frame):
+                return
+            chain = []
+            while frame is not None and not _is_ours(frame):
+                chain.append(frame.f_code.co_qualname)
+                frame = frame.f_back
+            calls.append(" > ".join(reversed(chain)))
 
         sys.setprofile(note)
         try:
@@ -114,6 +137,10 @@ class Worker:
 
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def _is_ours(frame: FrameType | None) -> bool:
+    return frame is not None and frame.f_code.co_filename.startswith(_HERE)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 # Annotations are read at run time here, so they are not postponed.
 import os
 import typing as t
+from contextlib import suppress
 
 from blacksheep import Application
 from blacksheep import Content
@@ -15,12 +16,14 @@ from blacksheep import Response
 from blacksheep import StreamedContent
 from blacksheep import text as text_response
 from blacksheep import WebSocket
+from blacksheep import WebSocketDisconnectError
 from blacksheep.server.rendering.jinja2 import JinjaRenderer
 from blacksheep.server.responses import html_settings
 from blacksheep.server.responses import view
 from jinja2 import DictLoader
 
 from benchmarks import workloads as w
+from benchmarks.fanout import fanout
 
 PROTOCOL = "asgi"
 
@@ -97,11 +100,16 @@ def main(app: Application, size: int) -> None:
     async def big() -> Response:
         return Response(200, content=Content(b"text/plain", w.MEGABYTE))
 
+    @get("/events")
+    async def events() -> Response:
+        return Response(200, content=StreamedContent(b"text/event-stream", fanout.lines))
+
     @app.router.ws("/ws")
     async def websocket_echo(websocket: WebSocket) -> None:
         await websocket.accept()
-        while True:
-            await websocket.send_text(await websocket.receive_text())
+        with suppress(WebSocketDisconnectError):
+            while True:
+                await websocket.send_text(await websocket.receive_text())
 
     app.serve_files(w.static_file().parent, root_path="/static")
 

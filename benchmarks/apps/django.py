@@ -83,7 +83,7 @@ def redirect(request: Request) -> HttpResponse:
 
 def urls(request: Request) -> HttpResponse:
     place = reverse("place", kwargs={"name": "north", "number": 7})
-    return HttpResponse(f"{reverse('text')} {reverse('user', kwargs={'id': 42})} {place}")
+    return HttpResponse(f"{reverse('text')} {reverse('user', kwargs={'number': 42})} {place}")
 
 
 def static(request: Request, name: str) -> t.Any:

@@ -10,6 +10,7 @@ from fastapi import File
 from fastapi import Form
 from fastapi import Request
 from fastapi import UploadFile
+from fastapi import WebSocket
 from fastapi.responses import PlainTextResponse
 from fastapi.responses import RedirectResponse
 from fastapi.responses import StreamingResponse
@@ -18,6 +19,7 @@ from fastapi.templating import Jinja2Templates
 from starlette.middleware.sessions import SessionMiddleware
 
 from benchmarks import workloads as w
+from benchmarks.fanout import fanout
 
 PROTOCOL = "asgi"
 
@@ -103,6 +105,16 @@ def main(app: FastAPI, size: int) -> None:
     @app.get("/sync", response_class=PlainTextResponse)
     def sync() -> str:
         return w.GREETING
+
+    @app.get("/events")
+    async def events() -> StreamingResponse:
+        return StreamingResponse(fanout.lines(), media_type="text/event-stream")
+
+    @app.websocket("/ws")
+    async def echo_messages(websocket: WebSocket) -> None:
+        await websocket.accept()
+        async for message in websocket.iter_text():
+            await websocket.send_text(message)
 
     app.mount("/static", StaticFiles(directory=w.static_file().parent))
 

@@ -10,6 +10,7 @@ from litestar import MediaType
 from litestar import post
 from litestar import Request
 from litestar import Response
+from litestar import websocket_listener
 from litestar.contrib.jinja import JinjaTemplateEngine
 from litestar.datastructures import UploadFile
 from litestar.enums import RequestEncodingType
@@ -23,6 +24,7 @@ from litestar.static_files import create_static_files_router
 from litestar.template.config import TemplateConfig
 
 from benchmarks import workloads as w
+from benchmarks.fanout import fanout
 
 PROTOCOL = "asgi"
 AnyRequest = Request[t.Any, t.Any, t.Any]
@@ -116,6 +118,16 @@ def sync() -> str:
     return w.GREETING
 
 
+@get("/events")
+async def events() -> Stream:
+    return Stream(fanout.lines(), media_type="text/event-stream")
+
+
+@websocket_listener("/ws")
+async def echo_messages(data: str) -> str:
+    return data
+
+
 @get("/session", media_type=MediaType.TEXT)
 async def session(request: AnyRequest) -> str:
     request.session["count"] = request.session.get("count", 0) + 1
@@ -160,7 +172,7 @@ def make(variant: str, size: int) -> Litestar:
     if variant == "routes":
         return Litestar([section(n) for n in range(size)], **plain)
     views: list[t.Any] = [text, json, user, place, search, form, echo, upload, cookie, template]
-    views += [redirect, urls, stream, big, sync]
+    views += [redirect, urls, stream, big, sync, events, echo_messages]
     views.append(create_static_files_router("/static", [w.static_file().parent]))
     config = TemplateConfig(directory=w.TEMPLATES, engine=JinjaTemplateEngine)
     return litestar.Litestar(views, template_config=config, **plain)

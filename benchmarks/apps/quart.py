@@ -7,6 +7,7 @@ import typing as t
 import quart
 
 from benchmarks import workloads as w
+from benchmarks.fanout import fanout
 
 PROTOCOL = "asgi"
 
@@ -94,6 +95,17 @@ def main(app: t.Any, size: int) -> None:
     @app.get("/sync")
     def sync() -> t.Any:
         return w.GREETING
+
+    @app.websocket("/ws")
+    async def echo_messages() -> None:
+        while True:
+            await quart.websocket.send(await quart.websocket.receive())
+
+    @app.get("/events")
+    async def events() -> t.Any:
+        response = await quart.make_response(fanout.lines(), {"Content-Type": "text/event-stream"})
+        response.timeout = None
+        return response
 
 
 def session(app: t.Any, size: int) -> None:

@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from benchmarks import workloads as w
+from benchmarks.fanout import fanout
 
 PROTOCOL = "asgi"
 Request = t.Any
@@ -113,6 +114,10 @@ async def section(request: Request) -> Response:
     return PlainTextResponse(request.path_params["name"])
 
 
+async def events(request: Request) -> Response:
+    return StreamingResponse(fanout.lines(), media_type="text/event-stream")
+
+
 async def websocket_echo(websocket: t.Any) -> None:
     await websocket.accept()
     async for message in websocket.iter_text():
@@ -162,6 +167,7 @@ def make(variant: str, size: int) -> t.Any:
             Route("/stream", stream),
             Route("/big", big),
             Route("/sync", sync),
+            Route("/events", events),
             WebSocketRoute("/ws", websocket_echo),
             Mount("/static", StaticFiles(directory=w.static_file().parent)),
         ]
