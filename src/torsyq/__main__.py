@@ -30,6 +30,7 @@ class Program(FlaskGroup):
     own: dict[str, str] = {
         "compare": "torsyq.cli.compare:compare_command",
         "doctor": "torsyq.cli.doctor:doctor_command",
+        "run": "torsyq.cli._run:run_command",
         "serve": "torsyq.serve:serve_command",
     }
 

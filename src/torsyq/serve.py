@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import socket
 import sys
 import traceback
 import typing as t
@@ -23,6 +22,8 @@ from .cli import _validate_key
 from .cli import pass_script_info
 from .cli import ScriptInfo
 from .cli import show_server_banner
+from .cli._checks import check_address
+from .cli._checks import check_certificate
 from .helpers import get_debug_flag
 from .interface import better_on_asgi
 
@@ -116,52 +117,6 @@ def _need_granian() -> None:
         raise click.ClickException(
             "'torsyq serve' runs on granian, which is not installed."
             " Install it with: pip install 'torsyq[serve]'"
-        ) from None
-
-
-def check_address(host: str, port: int) -> None:
-    """Bind to the address for a moment.
-
-    Granian lets several servers share a port, so a server that was forgotten, or another
-    program, would take a part of the requests without a word.
-
-    :param host: the interface to bind to
-    :param port: the port to bind to; 0 lets the system choose and is always free
-    :raises click.ClickException: it cannot be bound; says why
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            if os.name == "posix":
-                # What a server stopped a moment ago leaves behind is no obstacle.
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise click.ClickException(
-            f"The server cannot listen on {host} port {port}: {error.strerror or error}."
-            " If another program is using the port, stop it or choose another with --port."
-        ) from None
-
-
-def check_certificate(certificate: str, key: str) -> None:
-    """Read the certificate and its key.
-
-    :param certificate: the file of the certificate, with those it was signed by
-    :param key: the file of its key, not encrypted
-    :raises click.ClickException: they cannot be used together
-    """
-    import ssl
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        # An empty password: a key that wants one fails here instead of asking at the terminal.
-        context.load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError) as error:
-        raise click.ClickException(
-            f"The certificate {certificate!r} cannot be used with the key {key!r}: {error}."
-            " Both must be PEM files, the key must belong to the certificate and not be encrypted."
         ) from None
 
 

@@ -414,6 +414,7 @@ def run_command(
     cert: ssl.SSLContext | tuple[str, str | None] | t.Literal["adhoc"] | None,
     extra_files: list[str] | None,
     exclude_patterns: list[str] | None,
+    interface: str = "flask",
 ) -> None:
     """Serve the app for development.
 
@@ -425,7 +426,11 @@ def run_command(
     app = _load_app_for_reloader(info)
     debug = get_debug_flag()
     show_server_banner(debug, info.app_import_path)
-    run_simple(
+    from ..development import is_for_loop
+    from ..development import run_on_loop
+
+    serve: t.Callable[..., None] = run_on_loop if is_for_loop(app, interface) else run_simple
+    serve(
         host,
         port,
         app,

@@ -1,0 +1,275 @@
+"""The development server for what WSGI cannot serve: ``run`` on an event loop.
+
+Werkzeug's reloader and debugger, and the lines it writes, around an ASGI server: the first that
+is installed of granian, uvicorn and hypercorn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+import typing as t
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import strftime
+
+import click
+from werkzeug._internal import _log
+from werkzeug.serving import is_running_from_reloader
+from werkzeug.serving import make_server
+
+from .interface import better_on_asgi
+from .interface import beyond_wsgi
+from .logging import printable
+
+if t.TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
+
+    from .app import Flask
+    from .asgi_http import Scope
+    from .asgi_http import Send
+    from .incoming import Message
+    from .incoming import Receive
+
+ENGINES = ("granian", "uvicorn", "hypercorn")
+
+# Seconds that requests, sockets and hooks are given when the server stops or starts anew.
+_PATIENCE = 3
+
+_MISSING = "Install one with: pip install 'torsyq[serve]'"
+
+
+def find_engine() -> str | None:
+    """The ASGI server to run on; None if there is none."""
+    return next((name for name in ENGINES if find_spec(name) is not None), None)
+
+
+def is_for_loop(app: t.Any, interface: str) -> bool:
+    """Whether ``run`` serves *app* on an event loop.
+
+    :param interface: ``wsgi`` or ``asgi``; ``auto`` for what the app contains; ``flask`` for what
+        it contains that a Flask app cannot, so that ``flask run`` stays what it is.
+    :raises click.ClickException: it was asked for, and there is no ASGI server.
+    """
+    if interface == "wsgi" or not hasattr(app, "asgi_app"):
+        return False
+    engine = find_engine()
+    if interface == "asgi":
+        if engine is None:
+            raise click.ClickException(f"There is no ASGI server to run on. {_MISSING}")
+        return True
+    beyond = beyond_wsgi(app)
+    if beyond and engine is None and not is_running_from_reloader():
+        click.secho(
+            f" * The app contains {' and '.join(beyond)}: for that, an ASGI server is needed,"
+            f" and there is none. {_MISSING}",
+            fg="yellow",
+            err=True,
+        )
+    return bool(engine and (beyond or (interface == "auto" and better_on_asgi(app))))
+
+
+def run_on_loop(
+    hostname: str,
+    port: int,
+    application: Flask,
+    *,
+    use_reloader: bool = False,
+    use_debugger: bool = False,
+    threaded: bool = True,
+    ssl_context: ssl.SSLContext | tuple[str, str | None] | t.Literal["adhoc"] | None = None,
+    extra_files: Iterable[str] | None = None,
+    exclude_patterns: Iterable[str] | None = None,
+) -> None:
+    """What :func:`werkzeug.serving.run_simple` is for WSGI, with the same parameters.
+
+    :raises SystemExit: it cannot listen at the address; stderr says why.
+    :raises click.ClickException: the certificate is not in files.
+    """
+    if not threaded:
+        application.config["ASGI_THREADS"] = 1
+    if use_debugger:
+        _add_debugger(application, hostname)
+    with TemporaryDirectory() as folder:
+        pair = _certificate(ssl_context, folder, hostname)
+        if is_running_from_reloader():
+            listener = None
+            fd = int(os.environ["WERKZEUG_SERVER_FD"])
+        else:
+            # Werkzeug's, for its messages. It only holds the socket, also while code is reloaded.
+            listener = make_server(hostname, port, application, ssl_context=pair)
+            listener.socket.set_inheritable(True)
+            fd = listener.fileno()
+            os.environ["WERKZEUG_SERVER_FD"] = str(fd)
+            listener.log_startup()
+            _log("info", f" * Interface: asgi, on {find_engine()}\nPress CTRL+C to quit")
+        engine = Engine(application, fd, pair)
+        try:
+            if use_reloader:
+                from werkzeug._reloader import run_with_reloader
+
+                run_with_reloader(engine.run, extra_files, exclude_patterns)
+            else:
+                engine.run_to_signal()
+        finally:
+            engine.stop()
+            if listener is not None:
+                listener.server_close()
+
+
+def _add_debugger(app: Flask, hostname: str) -> None:
+    """Show errors in Werkzeug's debugger.
+
+    It is WSGI middleware, so each request goes through that stack in a thread; what is
+    ``async def`` runs on the loop all the same.
+    """
+    from werkzeug.debug import DebuggedApplication
+
+    debugged = DebuggedApplication(app.wsgi_app, evalex=True)
+    debugged.trusted_hosts.append(hostname)
+    app.wsgi_app = debugged  # type: ignore[method-assign]
+
+
+def _certificate(given: t.Any, folder: str, hostname: str) -> tuple[str, str] | None:
+    if given is None or isinstance(given, tuple):
+        return given
+    if given == "adhoc":
+        from werkzeug.serving import make_ssl_devcert
+
+        return make_ssl_devcert(os.path.join(folder, "adhoc"), host=hostname)
+    raise click.ClickException(
+        "An ASGI server reads the certificate from files. Give them with --cert and --key, or"
+        " serve on WSGI with --interface wsgi."
+    )
+
+
+class Engine:
+    """An ASGI server in a thread.
+
+    :param app: the app to serve.
+    :param fd: the socket that listens.
+    :param pair: the files of a certificate and its key.
+    """
+
+    def __init__(self, app: Flask, fd: int, pair: tuple[str, str] | None) -> None:
+        self.app, self.pair = app, pair
+        self.name = find_engine()
+        self._fd = fd
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = threading.Event()
+        self._tell: t.Callable[[], object] = lambda: None
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        try:
+            asyncio.run(self._serve())
+        finally:
+            self._ended.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await getattr(self, f"_on_{self.name}")()
+
+    async def _on_granian(self) -> None:
+        import granian._granian
+        from granian.constants import Interfaces
+        from granian.server.embed import Server
+
+        certificate, key = map(Path, self.pair) if self.pair else (None, None)
+        server: t.Any = Server(
+            self._answer,
+            interface=Interfaces.ASGI,
+            log_enabled=False,
+            ssl_cert=certificate,
+            ssl_key=key,
+        )
+        # It has no option for a socket that is open already.
+        holder: t.Any = granian._granian.SocketHolder
+        server._shd = holder(os.dup(self._fd), False, 128)
+        server._init_shared_socket = lambda: None
+        self._tell = server.stop
+        await server.serve()
+
+    async def _on_uvicorn(self) -> None:
+        import uvicorn
+
+        certificate, key = self.pair or (None, None)
+        config = uvicorn.Config(
+            self._answer,
+            interface="asgi3",
+            log_level="warning",
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+            timeout_graceful_shutdown=1,
+        )
+        server = uvicorn.Server(config)
+        self._tell = lambda: setattr(server, "should_exit", True)
+        await server.serve(sockets=[socket.socket(fileno=os.dup(self._fd))])
+
+    async def _on_hypercorn(self) -> None:
+        from hypercorn.asyncio import serve
+        from hypercorn.config import Config
+
+        config = Config()
+        config.bind = [f"fd://{os.dup(self._fd)}"]
+        config.certfile, config.keyfile = self.pair or (None, None)
+        config.loglevel = "WARNING"
+        config.graceful_timeout = 1
+        told = asyncio.Event()
+        self._tell = told.set
+        app: t.Any = self._answer
+        await serve(app, config, shutdown_trigger=told.wait, mode="asgi")
+
+    def run_to_signal(self) -> None:
+        """Serve until the process is told to stop, by Ctrl-C or SIGTERM."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        threading.Thread(target=self.run, daemon=True).start()
+        try:
+            # Not Thread.join(): interrupted by a signal, it takes the thread for ended.
+            self._ended.wait()
+        except KeyboardInterrupt:
+            pass
+
+    def stop(self) -> None:
+        """Tell the server to stop, and wait for that a little."""
+        if self._loop is not None and not self._ended.is_set():
+            self._loop.call_soon_threadsafe(lambda: self._tell())
+            self._ended.wait(_PATIENCE)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the app; write the line of the request, and its error if there is one."""
+        has_started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal has_started
+            kind = message["type"]
+            if kind.endswith("response.start") or kind == "websocket.accept":
+                has_started = True
+                _log_request(scope, message.get("status", 101))
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception:
+            _log("error", f"Error on request:\n{traceback.format_exc()}")
+            if has_started or scope["type"] != "http":
+                raise
+            headers = [(b"content-type", b"text/plain")]
+            await watched({"type": "http.response.start", "status": 500, "headers": headers})
+            await send({"type": "http.response.body", "body": b"Internal Server Error"})
+
+
+def _log_request(scope: Scope, status: int) -> None:
+    query = scope["query_string"].decode("latin-1")
+    path = printable(scope["path"] + (f"?{query}" if query else ""))
+    client = (scope.get("client") or ("-",))[0]
+    method = scope.get("method", "GET")
+    line = f"{method} {path} HTTP/{scope.get('http_version', '1.1')}"
+    _log("info", '%s - - [%s] "%s" %s -', client, strftime("%d/%b/%Y %H:%M:%S"), line, status)
