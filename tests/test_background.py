@@ -1,0 +1,288 @@
+"""Background tasks: after the response, in contexts of their own, waited for at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+import threading
+import typing as t
+from contextvars import ContextVar
+
+import pytest
+
+from torsyq import copy_current_request_context
+from torsyq import current_app
+from torsyq import Flask
+from torsyq import g
+from torsyq import has_request_context
+from torsyq import request
+from torsyq.testing import FlaskClient
+
+from .asgi import Exchange
+from .asgi import exchange
+from .asgi import scope
+
+colour: ContextVar[str] = ContextVar("colour", default="none")
+
+
+def wait_for(app: Flask) -> None:
+    """Wait for the app's background tasks, as its end does."""
+    from torsyq.loop import run_coroutine
+
+    run_coroutine(app.shutdown)()
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_task_runs_in_contexts_of_its_own(app: Flask, anyclient: FlaskClient, kind: str) -> None:
+    seen: dict[str, t.Any] = {}
+
+    def task(number: int, *, word: str) -> None:
+        seen.update(
+            number=number,
+            word=word,
+            app=current_app.name,
+            colour=colour.get(),
+            own_g=not hasattr(g, "mark"),
+            request=has_request_context(),
+        )
+
+    async def async_task(number: int, *, word: str) -> None:
+        await asyncio.sleep(0)
+        task(number, word=word)
+
+    @app.get("/")
+    async def view() -> str:
+        g.mark = colour.set("red")
+        app.add_background_task(task if kind == "sync" else async_task, 5, word="w")
+        return "answered"
+
+    assert anyclient.get("/").text == "answered"
+    wait_for(app)
+    assert seen == {
+        "number": 5,
+        "word": "w",
+        "app": "tests.app",
+        "colour": "red",
+        "own_g": True,
+        "request": False,
+    }
+
+
+def test_a_task_begins_when_the_response_has_been_sent(app: Flask) -> None:
+    events: list[str] = []
+
+    async def task() -> None:
+        events.append("task")
+
+    @app.teardown_request
+    def teardown(error: t.Any) -> None:
+        events.append("teardown")
+
+    for number, is_async in enumerate([True, False]):
+
+        def view() -> str:
+            app.add_background_task(task)
+            return "answered"
+
+        async def async_view() -> str:
+            app.add_background_task(task)
+            await asyncio.sleep(0.01)
+            return "answered"
+
+        app.add_url_rule(f"/{number}", str(number), async_view if is_async else view)
+
+    async def run(path: str) -> None:
+        it = Exchange(app, scope(path))
+        it.tell()
+
+        async def send(message: t.Any) -> None:
+            await asyncio.sleep(0)
+            events.append(message["type"])
+
+        it.send = send  # type: ignore[method-assign]
+        await it.run()
+        await app.shutdown()
+
+    for path in "/0", "/1":
+        asyncio.run(run(path))
+        assert events == ["teardown", "http.response.start", "http.response.body", "task"]
+        events.clear()
+
+
+def test_under_wsgi_a_task_begins_when_the_context_is_gone(app: Flask, client: FlaskClient) -> None:
+    events: list[str] = []
+    app.teardown_request(lambda error: events.append("teardown"))
+
+    @app.get("/")
+    def view() -> str:
+        app.add_background_task(lambda: events.append("task"))
+        events.append("view")
+        return ""
+
+    client.get("/")
+    wait_for(app)
+    assert events == ["view", "teardown", "task"]
+
+
+def test_a_task_of_a_request_that_failed_runs(app: Flask, anyclient: FlaskClient) -> None:
+    events: list[str] = []
+
+    @app.get("/")
+    async def view() -> str:
+        app.add_background_task(lambda: events.append("task"))
+        raise KeyError("k")
+
+    with pytest.raises(KeyError):
+        anyclient.get("/")
+    wait_for(app)
+    assert events == ["task"]
+
+
+def test_outside_of_a_request_a_task_begins_at_once(app: Flask) -> None:
+    done = threading.Event()
+    app.add_background_task(done.set)
+    assert done.wait(30)
+
+    async def run() -> None:
+        ended = asyncio.Event()
+
+        async def task() -> None:
+            ended.set()
+
+        async with app.async_test_client():
+            from torsyq.loop import serving_loop
+
+            serving_loop.set(asyncio.get_running_loop())
+            app.add_background_task(task)
+            await asyncio.wait_for(ended.wait(), 30)
+
+    asyncio.run(run())
+
+
+def test_a_task_may_keep_the_request(app: Flask, anyclient: FlaskClient) -> None:
+    seen: list[str] = []
+
+    @app.get("/<name>")
+    async def view(name: str) -> str:
+        @copy_current_request_context
+        async def task() -> None:
+            await asyncio.sleep(0)
+            seen.append(request.path)
+
+        app.add_background_task(task)
+        return ""
+
+    anyclient.get("/kept")
+    wait_for(app)
+    assert seen == ["/kept"]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_an_error_of_a_task_is_logged(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    def task() -> None:
+        raise ZeroDivisionError("z")
+
+    async def async_task() -> None:
+        task()
+
+    app.add_background_task(task if kind == "sync" else async_task)
+    wait_for(app)
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "Exception in background task" in record.message
+    assert "ZeroDivisionError: z" in caplog.text
+
+
+def test_the_end_waits_for_tasks_no_longer_than_configured(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = 0.05
+    events: list[str] = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            events.append("cancelled")
+
+    @app.get("/")
+    async def view() -> str:
+        app.add_background_task(forever)
+        return ""
+
+    async def run() -> None:
+        await exchange(app)
+        await app.shutdown()
+
+    asyncio.run(run())
+    assert events == ["cancelled"]
+    assert "1 background task(s) did not end within 0.05 seconds" in caplog.text
+
+
+def test_the_worker_threads_go_and_come_back(app: Flask) -> None:
+    @app.get("/")
+    def view() -> str:
+        return threading.current_thread().name
+
+    async def run() -> None:
+        first = app.thread_pool
+        assert (await exchange(app)).body.startswith(b"tests.app-worker")
+        await app.shutdown()
+        assert (await exchange(app)).body.startswith(b"tests.app-worker")
+        assert app.thread_pool is not first
+        await app.shutdown()
+
+    asyncio.run(run())
+
+
+AT_EXIT = """
+import asyncio
+from torsyq import Flask
+
+app = Flask("exits")
+
+@app.get("/")
+def view():
+    app.add_background_task(task)
+    return ""
+
+async def task():
+    await asyncio.sleep(0.05)
+    await app._call(print, "task done", flush=True)
+
+@app.after_serving
+def after():
+    print("after serving", flush=True)
+
+@app.while_serving
+async def around():
+    print("begin", flush=True)
+    yield
+    print("end", flush=True)
+
+app.test_client().get("/")
+print("script ends", flush=True)
+"""
+
+
+def test_under_wsgi_the_end_of_the_process_is_the_end_of_serving() -> None:
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", AT_EXIT],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert run.stderr == ""
+    assert run.stdout.split("\n") == [
+        "begin",
+        "script ends",
+        "task done",
+        "after serving",
+        "end",
+        "",
+    ]
