@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import io
 import sys
 import typing as t
 import weakref
+from functools import wraps
 from types import FrameType
 
 import flask
@@ -24,6 +26,7 @@ from torsyq import request
 from torsyq import session
 from torsyq.testing import EnvironBuilder
 from torsyq.testing import FlaskClient
+from torsyq.testing_async import AsgiClient
 
 Framework = t.Any  # The modules flask and torsyq, which offer the same names.
 
@@ -144,9 +147,14 @@ def trace_app(framework: Framework, events: list[t.Any]) -> t.Any:
     return app
 
 
-def run_traced(framework: Framework, requests: list[tuple[str, str]]) -> list[t.Any]:
+def run_traced(
+    framework: Framework,
+    requests: list[tuple[str, str]],
+    change: t.Callable[[t.Any], None] = lambda app: None,
+) -> list[t.Any]:
     events: list[t.Any] = []
     app = trace_app(framework, events)
+    change(app)
     signals = {
         name: getattr(framework, name)
         for name in (
@@ -178,21 +186,21 @@ def run_traced(framework: Framework, requests: list[tuple[str, str]]) -> list[t.
     return events
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/key-error",
-        "/crash",
-        "/none",
-        "/session",
-        "/slash",
-        "/nope",
-        "/outer/inner/5",
-        "/outer/inner/x",
-        "/outer/inner/missing",
-    ],
-)
+PATHS = [
+    "/",
+    "/key-error",
+    "/crash",
+    "/none",
+    "/session",
+    "/slash",
+    "/nope",
+    "/outer/inner/5",
+    "/outer/inner/x",
+    "/outer/inner/missing",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
 def test_events_come_in_the_order_of_flask(
     method: str, path: str, monkeypatch: pytest.MonkeyPatch
@@ -200,6 +208,57 @@ def test_events_come_in_the_order_of_flask(
     monkeypatch.setattr("time.time", lambda: 1_700_000_000.0)  # Session cookies carry the time.
     requests = [(method, path)] * 2
     assert run_traced(torsyq, requests) == run_traced(flask, requests)
+
+
+def over_asgi(app: Flask) -> None:
+    """Have *app* called over ASGI."""
+    app.test_client_class = AsgiClient
+
+
+def asynchronous(app: Flask) -> None:
+    """Make every function of *app* async."""
+
+    def changed(func: t.Any) -> t.Any:
+        @wraps(func)
+        async def hook(*args: t.Any, **kwargs: t.Any) -> t.Any:
+            await asyncio.sleep(0)
+            return func(*args, **kwargs)
+
+        return hook
+
+    for name, view in app.view_functions.items():
+        app.view_functions[name] = changed(view)
+    app.teardown_appcontext_funcs[:] = map(changed, app.teardown_appcontext_funcs)
+    registries: list[dict[t.Any, list[t.Any]]] = [
+        app.before_request_funcs,
+        app.after_request_funcs,
+        app.teardown_request_funcs,
+        app.url_value_preprocessors,
+    ]
+    for registry in registries:
+        for functions in registry.values():
+            functions[:] = map(changed, functions)
+    for by_code in app.error_handler_spec.values():
+        for handlers in by_code.values():
+            handlers.update({key: changed(handler) for key, handler in handlers.items()})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [[over_asgi], [asynchronous], [over_asgi, asynchronous]],
+    ids=["asgi", "async", "asgi async"],
+)
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+def test_events_come_in_the_same_order_on_either_protocol_and_on_the_loop(
+    changes: list[t.Callable[[Flask], None]], method: str, path: str
+) -> None:
+    def change(app: Flask) -> None:
+        for each in changes:
+            each(app)
+
+    requests = [(method, path)] * 2
+    assert run_traced(torsyq, requests, change) == run_traced(torsyq, requests)
 
 
 def test_a_before_request_value_is_the_answer() -> None:
