@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 
 import pytest
@@ -12,8 +14,12 @@ from torsyq import Flask
 from torsyq import g
 from torsyq import request
 from torsyq import session
+from torsyq.loop import EitherIterator
+from torsyq.loop import is_async
 from torsyq.loop import lasting_loop
 from torsyq.loop import run_coroutine
+from torsyq.loop import run_in_thread
+from torsyq.loop import serving_loop
 
 colour: ContextVar[str] = ContextVar("colour", default="none")
 
@@ -123,3 +129,190 @@ def test_async_view_sees_and_changes_request_g_and_session(app: Flask) -> None:
     assert client.get("/5").json == {"seen": ["/5"], "n": 5}
     with client.session_transaction() as saved:
         assert saved["n"] == 5
+
+
+def test_a_coroutine_that_ends_the_process_does_not_end_the_loop() -> None:
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    async def one() -> int:
+        return 1
+
+    with pytest.raises(SystemExit):
+        run_coroutine(leave)()
+    assert run_coroutine(one)() == 1
+
+
+def test_the_serving_loop_is_taken_where_there_is_one() -> None:
+    async def which() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        serving_loop.set(loop)
+        assert await asyncio.to_thread(run_coroutine(which)) is loop
+
+    asyncio.run(run())
+
+
+def test_what_is_async_is_told() -> None:
+    async def view() -> None: ...
+
+    class Method:
+        async def get(self) -> None: ...
+
+        def post(self) -> None: ...
+
+    def plain() -> None: ...
+
+    async def generator() -> t.AsyncIterator[int]:
+        yield 1
+
+    assert all(
+        map(
+            is_async, [view, Method().get, functools.partial(view), functools.partial(Method().get)]
+        )
+    )
+    others: list[t.Any] = [plain, Method().post, Method, Method(), len, generator]
+    assert not any(map(is_async, [*others, functools.partial(plain)]))
+
+
+# Iterators of either kind.
+
+
+async def coloured(events: list[str]) -> t.AsyncIterator[str]:
+    token = colour.set("source")
+    try:
+        for number in range(3):
+            await asyncio.sleep(0)
+            yield f"{colour.get()} {number}"
+    finally:
+        # Would raise in another context than the one it was made in.
+        colour.reset(token)
+        events.append("closed")
+
+
+def test_an_async_iterator_is_iterated_without_a_loop() -> None:
+    events: list[str] = []
+    assert list(EitherIterator(coloured(events))) == ["source 0", "source 1", "source 2"]
+    assert events == ["closed"]
+    assert colour.get() == "none"
+
+
+def test_an_async_iterator_left_early_is_closed() -> None:
+    events: list[str] = []
+    either = EitherIterator(coloured(events))
+    iterator: t.Any = iter(either)
+    assert next(iterator) == "source 0"
+    iterator.close()
+    assert events == ["closed"]
+    either.close()
+    assert events == ["closed"]
+
+
+def test_an_async_iterator_never_begun_is_not_run_to_be_closed() -> None:
+    events: list[str] = []
+    either = EitherIterator(coloured(events))
+    either.close()
+    asyncio.run(either.aclose())
+    assert events == []
+
+
+def test_an_async_iterator_is_iterated_and_closed_on_a_loop() -> None:
+    events: list[str] = []
+
+    async def run() -> None:
+        either = EitherIterator(coloured(events))
+        async for item in either:
+            assert item == "source 0"
+            break
+        await either.aclose()
+        either.close()
+
+    asyncio.run(run())
+    assert events == ["closed"]
+
+
+def test_an_async_iterator_without_aclose_is_iterated() -> None:
+    class Once:
+        left = 1
+
+        def __aiter__(self) -> Once:
+            return self
+
+        async def __anext__(self) -> int:
+            if not self.left:
+                raise StopAsyncIteration
+            self.left -= 1
+            return 5
+
+    assert list(EitherIterator(Once())) == [5]
+
+
+# Threads.
+
+
+def in_pool(workers: int, test: t.Callable[[ThreadPoolExecutor], t.Any]) -> None:
+    with ThreadPoolExecutor(workers) as pool:
+        asyncio.run(test(pool))
+
+
+def test_context_variables_go_into_a_thread_and_come_back() -> None:
+    async def run(pool: ThreadPoolExecutor) -> None:
+        colour.set("red")
+
+        def paint(new: str, *, old: str) -> str:
+            assert colour.get() == old
+            colour.set(new)
+            return "painted"
+
+        assert await run_in_thread(pool, paint, "blue", old="red") == "painted"
+        assert colour.get() == "blue"
+
+    in_pool(1, run)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_cancelled_task_waits_for_its_thread_however_often_it_is_told(fails: bool) -> None:
+    begun, go = threading.Event(), threading.Event()
+    events: list[str] = []
+
+    def work() -> None:
+        begun.set()
+        go.wait(30)
+        events.append("thread ends")
+        if fails:
+            raise KeyError("nobody hears of it")
+
+    async def run(pool: ThreadPoolExecutor) -> None:
+        task = asyncio.create_task(run_in_thread(pool, work))
+        await asyncio.to_thread(begun.wait, 30)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0.001)
+            assert not task.done()
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        events.append("task ends")
+
+    in_pool(1, run)
+    assert events == ["thread ends", "task ends"]
+
+
+def test_a_cancelled_task_does_not_wait_for_what_has_not_begun() -> None:
+    go = threading.Event()
+    events: list[str] = []
+
+    async def run(pool: ThreadPoolExecutor) -> None:
+        busy = asyncio.create_task(run_in_thread(pool, go.wait, 30))
+        queued = asyncio.create_task(run_in_thread(pool, events.append, "never"))
+        await asyncio.sleep(0.001)
+        queued.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await queued
+        go.set()
+        await busy
+
+    in_pool(1, run)
+    assert events == []
