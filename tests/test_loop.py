@@ -168,11 +168,9 @@ def test_what_is_async_is_told() -> None:
     async def generator() -> t.AsyncIterator[int]:
         yield 1
 
-    assert all(
-        map(
-            is_async, [view, Method().get, functools.partial(view), functools.partial(Method().get)]
-        )
-    )
+    method = Method().get
+    funcs: list[t.Any] = [view, method, functools.partial(view), functools.partial(method)]
+    assert all(map(is_async, funcs))
     others: list[t.Any] = [plain, Method().post, Method, Method(), len, generator]
     assert not any(map(is_async, [*others, functools.partial(plain)]))
 
