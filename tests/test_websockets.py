@@ -959,9 +959,10 @@ async def test_a_helper_in_a_thread_may_send(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("end", ["return", "error", "client", "refusal"])
-def test_nothing_remains_of_a_connection(app: Flask, end: str) -> None:
+def test_nothing_remains_of_a_connection(end: str) -> None:
     """No task, and no cycle of references: it is freed without the collector."""
-    app.config["PROPAGATE_EXCEPTIONS"] = False
+    app = Flask("remains", static_folder=None)
+    app.secret_key = "k"
     # Pytest keeps what is logged, and the traceback with it.
     app.logger.disabled = True
     kept: list[weakref.ref[t.Any]] = []

@@ -1,0 +1,327 @@
+"""Channels: what one part of an app publishes reaches all who listen, under a name.
+
+A :class:`Broker` serves one process. :class:`torsyq.channels.redis.RedisBroker` has the same
+interface and serves any number of them::
+
+    broker = Broker(history=50)
+
+    @app.websocket("/rooms/<name>")
+    async def room(name):
+        channel = broker.channel(name)
+        async with channel.subscribe() as messages:
+            async for message in messages:
+                await websocket.send(message)
+
+    @app.post("/rooms/<name>")
+    def say(name):
+        broker.channel(name).publish_sync(request.form["text"])
+        return "", 204
+
+A message is text, bytes, or what JSON can carry; who receives it must not change it.
+
+A subscriber that does not keep up is not waited for, since all others would wait with it. Once
+its queue is full, the oldest message is dropped (``slow="drop"``; :attr:`Subscription.dropped`
+counts them), or it is thrown out with :class:`SlowSubscriber` (``slow="disconnect"``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import typing as t
+from collections import deque
+from functools import partial
+
+from ..loop import runs_here
+
+Slow = t.Literal["drop", "disconnect"]
+
+
+class SlowSubscriber(Exception):
+    """The subscriber's queue was full, and it was made to be thrown out then."""
+
+
+class Broker:
+    """Hands messages on within this process.
+
+    All methods may be called from any thread and any event loop.
+
+    :param history: how many messages of each channel are kept for those who come later.
+    :param maxsize: how many messages wait for a subscriber at most.
+    :param slow: what happens to one with more: see the module.
+    :param channels: how many channels that nobody listens to keep their history; beyond, the
+        ones longest unused forget it.
+    """
+
+    def __init__(
+        self,
+        *,
+        history: int = 0,
+        maxsize: int = 256,
+        slow: Slow = "drop",
+        channels: int = 1000,
+    ) -> None:
+        if slow not in ("drop", "disconnect"):
+            raise ValueError(f"'slow' is 'drop' or 'disconnect', and not {slow!r}.")
+        if maxsize < 1:
+            raise ValueError(f"A queue holds at least one message; 'maxsize' is {maxsize}.")
+        self.history = history
+        self.maxsize = maxsize
+        self.slow = slow
+        self._channels_kept = channels
+        # The one most recently used last.
+        self._topics: dict[str, _Topic] = {}
+        self._lock = threading.Lock()
+
+    def channel(self, name: str) -> Channel:
+        """The channel of that name. It needs not exist before, and is not to be deleted."""
+        return Channel(self, name)
+
+    async def close(self) -> None:
+        """End all subscriptions."""
+        self.close_sync()
+
+    def close_sync(self) -> None:
+        """:meth:`close`, where there is no event loop."""
+        with self._lock:
+            topics = list(self._topics.values())
+            self._topics.clear()
+        for topic in topics:
+            for subscription in list(topic.subscriptions):
+                subscription._end()
+
+    # What a broker between processes does otherwise.
+
+    async def _publish(self, name: str, message: t.Any) -> None:
+        self._publish_sync(name, message)
+
+    def _publish_sync(self, name: str, message: t.Any) -> None:
+        with self._lock:
+            topic = self._topics.get(name)
+            if topic is None:
+                if not self.history:
+                    return
+                topic = self._topic(name)
+            if self.history:
+                topic.history.append(message)
+            # In here, so that all subscribers see the messages in one order.
+            for subscription in topic.subscriptions:
+                subscription._put(message)
+            self._forget_some(name)
+
+    async def _history(self, name: str) -> list[t.Any]:
+        return self._history_sync(name)
+
+    def _history_sync(self, name: str) -> list[t.Any]:
+        with self._lock:
+            topic = self._topics.get(name)
+            return [] if topic is None else list(topic.history)
+
+    async def _join(self, subscription: Subscription, history: bool) -> None:
+        self._join_sync(subscription, history)
+
+    def _join_sync(self, subscription: Subscription, history: bool) -> None:
+        with self._lock:
+            topic = self._topic(subscription.channel.name)
+            if history:
+                # At once with joining: none is missed and none comes twice.
+                for message in topic.history:
+                    subscription._put(message)
+            topic.subscriptions[subscription] = None
+
+    def _leave(self, subscription: Subscription) -> None:
+        name = subscription.channel.name
+        with self._lock:
+            topic = self._topics.get(name)
+            if topic is not None:
+                topic.subscriptions.pop(subscription, None)
+                self._forget_some(name)
+
+    # All of these hold the lock.
+
+    def _topic(self, name: str) -> _Topic:
+        topic = self._topics.get(name)
+        if topic is None:
+            topic = self._topics[name] = _Topic(self.history)
+        return topic
+
+    def _forget_some(self, used: str) -> None:
+        topic = self._topics[used]
+        if topic.subscriptions:
+            return
+        del self._topics[used]
+        if topic.history:
+            self._topics[used] = topic
+        if len(self._topics) <= self._channels_kept:
+            return
+        # SECURITY: names may come from clients, who could fill the memory with them.
+        for name, idle in self._topics.items():
+            if not idle.subscriptions:
+                del self._topics[name]
+                return
+
+
+class _Topic:
+    """What a broker knows of one channel."""
+
+    def __init__(self, history: int) -> None:
+        self.subscriptions: dict[Subscription, None] = {}
+        self.history: deque[t.Any] = deque(maxlen=history)
+
+
+class Channel:
+    """A name under which messages are published. Cheap to make: see :meth:`Broker.channel`."""
+
+    __slots__ = ("broker", "name")
+
+    def __init__(self, broker: Broker, name: str) -> None:
+        self.broker = broker
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    async def publish(self, message: t.Any) -> None:
+        """Give the message to everyone who is subscribed now, and keep it as history."""
+        await self.broker._publish(self.name, message)
+
+    def publish_sync(self, message: t.Any) -> None:
+        """:meth:`publish` for sync code, in a worker thread or under WSGI."""
+        self.broker._publish_sync(self.name, message)
+
+    async def history(self) -> list[t.Any]:
+        """The last messages, the oldest first, as many as the broker keeps."""
+        return await self.broker._history(self.name)
+
+    def history_sync(self) -> list[t.Any]:
+        """:meth:`history` for sync code."""
+        return self.broker._history_sync(self.name)
+
+    def subscribe(
+        self, *, history: bool = True, maxsize: int | None = None, slow: Slow | None = None
+    ) -> Subscription:
+        """Listen, for as long as a ``with`` or ``async with`` statement lasts.
+
+        :param history: begin with the messages that were kept.
+        :param maxsize: how many messages wait at most; by default the broker's.
+        :param slow: what happens when there are more; by default the broker's.
+        """
+        return Subscription(self, history, maxsize or self.broker.maxsize, slow or self.broker.slow)
+
+
+class Subscription:
+    """The messages of a channel, to be iterated over by one task or thread.
+
+    Made by :meth:`Channel.subscribe`. Iteration ends when the broker is closed.
+
+    :raises SlowSubscriber: (on iteration) it did not keep up, and ``slow`` is ``"disconnect"``.
+    """
+
+    def __init__(self, channel: Channel, history: bool, maxsize: int, slow: Slow) -> None:
+        self.channel = channel
+        #: How many messages were dropped because the queue was full.
+        self.dropped = 0
+        self._with_history = history
+        self._maxsize = maxsize
+        self._slow = slow
+        self._waiting: deque[t.Any] = deque()
+        self._lock = threading.Lock()
+        self._wake: t.Callable[[], None] | None = None
+        self._ended = False
+        self._overrun = False
+
+    async def __aenter__(self) -> t.Self:
+        await self.channel.broker._join(self, self._with_history)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.channel.broker._leave(self)
+
+    def __enter__(self) -> t.Self:
+        self.channel.broker._join_sync(self, self._with_history)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.channel.broker._leave(self)
+
+    def __aiter__(self) -> t.Self:
+        return self
+
+    async def __anext__(self) -> t.Any:
+        while (message := self._take()) is _NOTHING:
+            loop = asyncio.get_running_loop()
+            arrival = loop.create_future()
+            if self._sleeps(partial(_wake_task, loop, arrival)):
+                await arrival
+        if message is _END:
+            raise StopAsyncIteration
+        return message
+
+    def __iter__(self) -> t.Self:
+        return self
+
+    def __next__(self) -> t.Any:
+        while (message := self._take()) is _NOTHING:
+            arrival = threading.Event()
+            if self._sleeps(arrival.set):
+                arrival.wait()
+        if message is _END:
+            raise StopIteration
+        return message
+
+    def _take(self) -> t.Any:
+        with self._lock:
+            if self._overrun:
+                raise SlowSubscriber(
+                    f"More than {self._maxsize} messages of {self.channel!r} waited for a"
+                    " subscriber. Usually its client reads too slowly or not at all. Close the"
+                    " connection; 'slow=\"drop\"' drops the oldest messages instead."
+                )
+            if self._waiting:
+                return self._waiting.popleft()
+            return _END if self._ended else _NOTHING
+
+    def _sleeps(self, wake: t.Callable[[], None]) -> bool:
+        """Ask to be woken; False if there is something to take meanwhile."""
+        with self._lock:
+            if self._waiting or self._ended or self._overrun:
+                return False
+            self._wake = wake
+            return True
+
+    def _put(self, message: t.Any) -> None:
+        with self._lock:
+            if len(self._waiting) >= self._maxsize:
+                if self._slow == "disconnect":
+                    self._overrun = True
+                else:
+                    self._waiting.popleft()
+                    self.dropped += 1
+            if not self._overrun:
+                self._waiting.append(message)
+            wake, self._wake = self._wake, None
+        if wake is not None:
+            wake()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._ended = True
+            wake, self._wake = self._wake, None
+        if wake is not None:
+            wake()
+
+
+_NOTHING: t.Any = object()
+_END: t.Any = object()
+
+
+def _wake_task(loop: asyncio.AbstractEventLoop, arrival: asyncio.Future[None]) -> None:
+    if runs_here(loop):
+        _set(arrival)
+    elif not loop.is_closed():
+        loop.call_soon_threadsafe(_set, arrival)
+
+
+def _set(arrival: asyncio.Future[None]) -> None:
+    if not arrival.done():
+        arrival.set_result(None)

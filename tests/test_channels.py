@@ -1,0 +1,523 @@
+"""Channels: what is published reaches all who listen, in one process and over a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+import threading
+import typing as t
+from pathlib import Path
+
+import pytest
+import redis as redis_client
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from tests.servers import environment
+from tests.servers import free_port
+from tests.servers import until
+from tests.sockets import on_loop
+from tests.sockets import Wire
+from torsyq import Flask
+from torsyq import request
+from torsyq import websocket
+from torsyq.channels import Broker
+from torsyq.channels import SlowSubscriber
+from torsyq.channels.redis import RedisBroker
+
+REDIS = shutil.which("redis-server")
+
+MakeBroker = t.Callable[..., Broker]
+
+
+class Server:
+    """A Redis of the tests' own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [str(REDIS), "--port", str(self.port), "--save", "", "--dir", str(self._folder)],
+            stdout=subprocess.DEVNULL,
+        )
+        until("Redis", self._answers)
+
+    def _answers(self) -> bool:
+        with redis_client.Redis.from_url(self.url) as client:
+            try:
+                return bool(client.ping())
+            except redis_client.ConnectionError:
+                return False
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Server]:
+    if REDIS is None:
+        pytest.skip("Redis is absent. On Debian: apt-get install redis-server")
+    server = Server(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def make(request: pytest.FixtureRequest) -> t.Iterator[MakeBroker]:
+    """Makes a broker of either kind; each test has names of its own."""
+    made: list[Broker] = []
+
+    def make(**options: t.Any) -> Broker:
+        if request.param == "memory":
+            broker = Broker(**options)
+        else:
+            server: Server = request.getfixturevalue("server")
+            broker = RedisBroker(server.url, prefix=f"{request.node.name}:", **options)
+        made.append(broker)
+        return broker
+
+    yield make
+    for broker in made:
+        broker.close_sync()
+
+
+async def first(subscription: t.AsyncIterator[t.Any], count: int) -> list[t.Any]:
+    return [await anext(subscription) for _ in range(count)]
+
+
+def test_what_is_published_reaches_all_of_the_channel(make: MakeBroker) -> None:
+    @on_loop
+    async def test() -> None:
+        broker = make()
+        room, other = broker.channel("room"), broker.channel("other")
+        assert repr(room) == "<Channel 'room'>"
+        await room.publish("nobody hears this")
+        async with (
+            room.subscribe() as one,
+            broker.channel("room").subscribe() as two,
+            other.subscribe() as elsewhere,
+        ):
+            messages = ["a", {"b": [1, None]}, b"\x00\xff", ""]
+            for message in messages:
+                await room.publish(message)
+            await other.publish("other")
+            assert await first(one, 4) == messages
+            assert await first(two, 4) == messages
+            assert await first(elsewhere, 1) == ["other"]
+        assert await room.history() == []
+
+    test()
+
+
+def test_those_who_come_later_begin_with_the_history(make: MakeBroker) -> None:
+    @on_loop
+    async def test() -> None:
+        room = make(history=3).channel("room")
+        for number in range(5):
+            await room.publish(number)
+        assert await room.history() == room.history_sync() == [2, 3, 4]
+        async with room.subscribe() as new, room.subscribe(history=False) as uninterested:
+            await room.publish(5)
+            assert await first(new, 4) == [2, 3, 4, 5]
+            assert await first(uninterested, 1) == [5]
+
+    test()
+
+
+def test_joining_while_others_publish_misses_and_repeats_nothing(make: MakeBroker) -> None:
+    """Ten come while a hundred messages are published, with a history that holds them all."""
+
+    @on_loop
+    async def test() -> None:
+        room = make(history=200).channel("busy")
+
+        async def publish() -> None:
+            for number in range(100):
+                await room.publish(number)
+
+        async def read(delay: float) -> list[t.Any]:
+            await asyncio.sleep(delay)
+            async with room.subscribe() as messages:
+                return await first(messages, 100)
+
+        readers = [asyncio.create_task(read(number / 500)) for number in range(10)]
+        await publish()
+        for found in await asyncio.gather(*readers):
+            assert found == list(range(100))
+
+    test()
+
+
+def test_a_slow_subscriber_loses_the_oldest(make: MakeBroker) -> None:
+    @on_loop
+    async def test() -> None:
+        room = make(maxsize=3).channel("room")
+        async with room.subscribe() as slow, room.subscribe(maxsize=100) as quick:
+            for number in range(10):
+                await room.publish(number)
+            assert await first(quick, 10) == list(range(10))
+            assert await first(slow, 3) == [7, 8, 9]
+            assert slow.dropped == 7
+
+    test()
+
+
+def test_a_slow_subscriber_can_be_thrown_out(make: MakeBroker) -> None:
+    @on_loop
+    async def test() -> None:
+        room = make(maxsize=3, slow="disconnect").channel("room")
+        async with room.subscribe() as slow, room.subscribe(slow="drop") as tolerated:
+            for number in range(4):
+                await room.publish(number)
+            assert await first(tolerated, 3) == [1, 2, 3]
+            with pytest.raises(SlowSubscriber, match="More than 3 messages of <Channel 'room'>"):
+                await anext(slow)
+
+    test()
+
+
+def test_threads_publish_and_subscribe(make: MakeBroker) -> None:
+    broker = make(history=1)
+    heard: list[t.Any] = []
+    joined = threading.Event()
+
+    def listen() -> None:
+        with broker.channel("room").subscribe(history=False) as messages:
+            joined.set()
+            for message in messages:
+                heard.append(message)
+                if message == 9:
+                    return
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    joined.wait(10)
+    for number in range(10):
+        broker.channel("room").publish_sync(number)
+    thread.join(10)
+    assert heard == list(range(10))
+    assert broker.channel("room").history_sync() == [9]
+
+
+def test_a_task_hears_what_a_thread_says(make: MakeBroker) -> None:
+    @on_loop
+    async def test() -> None:
+        room = make().channel("room")
+        async with room.subscribe() as messages:
+            waiting = asyncio.create_task(anext(messages))
+            await asyncio.sleep(0)
+            await asyncio.to_thread(room.publish_sync, "from a thread")
+            assert await waiting == "from a thread"
+
+    test()
+
+
+def test_closing_ends_the_iteration(make: MakeBroker) -> None:
+    broker = make()
+    room = broker.channel("room")
+    joined = threading.Event()
+
+    def listen() -> None:
+        with room.subscribe() as messages:
+            joined.set()
+            assert list(messages) == ["a"]
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    joined.wait(10)
+
+    @on_loop
+    async def test() -> None:
+        async with room.subscribe() as messages:
+            await room.publish("a")
+            assert await anext(messages) == "a"
+            waiting = asyncio.create_task(anext(messages, "end"))
+            await asyncio.sleep(0)
+            await broker.close()
+            assert await waiting == "end"
+        # It can be used again.
+        async with room.subscribe() as messages:
+            await room.publish("b")
+            assert await anext(messages) == "b"
+
+    test()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_subscriber_who_is_cancelled_leaves(make: MakeBroker) -> None:
+    @on_loop
+    async def test() -> None:
+        room = make().channel("room")
+        joined = asyncio.Event()
+
+        async def listen() -> None:
+            async with room.subscribe() as messages:
+                joined.set()
+                await anext(messages)
+
+        task = asyncio.create_task(listen())
+        await joined.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        await room.publish("nobody")
+        async with room.subscribe() as messages:
+            await room.publish("a")
+            assert await anext(messages) == "a"
+
+    test()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"slow": "wait"}, "'drop' or 'disconnect', and not 'wait'"), ({"maxsize": 0}, "is 0")],
+)
+def test_impossible_options_are_refused(
+    make: MakeBroker, options: dict[str, t.Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+def test_websockets_talk_through_a_channel(make: MakeBroker, app: Flask) -> None:
+    broker = make(history=10)
+
+    @app.websocket("/rooms/<name>")
+    async def room(name: str) -> None:
+        async with broker.channel(name).subscribe() as messages:
+            async for message in messages:
+                await websocket.send(message)
+
+    @app.post("/rooms/<name>")
+    def say(name: str) -> tuple[str, int]:
+        broker.channel(name).publish_sync(request.form["text"])
+        return "", 204
+
+    @on_loop
+    async def clients() -> None:
+        async with Wire(app, "/rooms/a") as one, Wire(app, "/rooms/a") as two:
+            client = app.test_client()
+            await asyncio.to_thread(client.post, "/rooms/a", data={"text": "сәлем"})
+            for wire in one, two:
+                await wire.accepted()
+                assert await wire.hear() == "сәлем"
+                wire.leave()
+
+    clients()
+
+
+# In one process
+
+
+def test_channels_that_nobody_uses_are_forgotten() -> None:
+    """The ones longest unused first, and those without a history at once."""
+    broker = Broker(history=2, channels=2)
+    for name in "a", "b", "a", "c":
+        broker.channel(name).publish_sync(name)
+    assert list(broker._topics) == ["a", "c"]
+    with broker.channel("d").subscribe(), broker.channel("e").subscribe():
+        broker.channel("f").publish_sync("f")
+        assert list(broker._topics) == ["c", "d", "e", "f"]
+        broker.channel("d").publish_sync("x")
+    assert list(broker._topics) == ["f", "d"]
+
+    brief = Broker()
+    brief.channel("a").publish_sync("a")
+    with brief.channel("b").subscribe():
+        assert list(brief._topics) == ["b"]
+    assert brief._topics == {}
+
+
+@on_loop
+async def test_a_wait_that_was_given_up_is_not_woken() -> None:
+    room = Broker().channel("room")
+    async with room.subscribe() as messages:
+        waiting = asyncio.create_task(anext(messages))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await room.publish("a")
+        assert await anext(messages) == "a"
+
+
+def test_a_loop_that_is_gone_does_no_harm() -> None:
+    room = Broker().channel("room")
+    subscription = room.subscribe()
+
+    async def wait_and_forget() -> None:
+        await subscription.__aenter__()
+        task = asyncio.create_task(anext(subscription))
+        await asyncio.sleep(0)
+        task.cancel()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(wait_and_forget())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    room.publish_sync("a")
+    assert next(subscription) == "a"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from("pst"), max_size=60), st.integers(1, 5))
+def test_every_subscriber_sees_one_order(steps: list[str], size: int) -> None:
+    """Publishing (p), subscribing (s) and taking (t) in any order: none comes twice or too late."""
+    room = Broker(history=size, maxsize=size).channel("room")
+    published = 0
+    subscriptions: list[t.Any] = []
+    taken: list[list[int]] = []
+    for step in steps:
+        if step == "p":
+            room.publish_sync(published)
+            published += 1
+        elif step == "s":
+            subscriptions.append(room.subscribe().__enter__())
+            taken.append([])
+        elif subscriptions:
+            index = published % len(subscriptions)
+            if subscriptions[index]._waiting:
+                taken[index].append(next(subscriptions[index]))
+    for subscription, seen in zip(subscriptions, taken, strict=True):
+        seen += [next(subscription) for _ in range(len(subscription._waiting))]
+        assert seen == sorted(set(seen))
+        if published and seen:
+            assert seen[-1] == published - 1
+
+
+# Over Redis
+
+
+SPEAKER = """
+import sys
+from torsyq.channels.redis import RedisBroker
+
+room = RedisBroker(sys.argv[1], prefix=sys.argv[2], history=5).channel("room")
+with room.subscribe() as messages:
+    print("ready", flush=True)
+    for message in messages:
+        if message == "stop":
+            break
+        room.publish_sync(message["echo"].upper() if isinstance(message, dict) else "heard")
+        break
+"""
+
+
+def test_processes_talk_to_each_other(server: Server) -> None:
+    prefix = "processes:"
+    room = RedisBroker(server.url, prefix=prefix, history=5).channel("room")
+    with subprocess.Popen(
+        [sys.executable, "-c", SPEAKER, server.url, prefix],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "ready\n"
+            with room.subscribe() as messages:
+                room.publish_sync({"echo": "сәлем"})
+                assert next(messages) == {"echo": "сәлем"}
+                assert next(messages) == "СӘЛЕМ"
+        finally:
+            other.kill()
+    room.broker.close_sync()
+
+
+def test_a_sync_method_on_the_loop_itself_says_so(server: Server) -> None:
+    from torsyq.loop import run_coroutine
+
+    room = RedisBroker(server.url).channel("room")
+
+    async def wrong() -> None:
+        with pytest.raises(RuntimeError, match="await the method without '_sync'"):
+            room.publish_sync("a")
+        # What belongs there works there.
+        async with room.subscribe() as messages:
+            await room.publish("a")
+            assert await anext(messages) == "a"
+
+    run_coroutine(wrong)()
+    room.broker.close_sync()
+
+
+def test_a_redis_that_comes_back_is_caught_up_with(tmp_path: Path) -> None:
+    """Its clients' connections break, and messages come meanwhile from elsewhere."""
+    if REDIS is None:
+        pytest.skip("Redis is absent. On Debian: apt-get install redis-server")
+    server = Server(tmp_path)
+    try:
+        room = RedisBroker(server.url, history=10).channel("room")
+        elsewhere = RedisBroker(server.url, history=10).channel("room")
+        with room.subscribe() as messages:
+            room.publish_sync("a")
+            assert next(messages) == "a"
+            with redis_client.Redis.from_url(server.url) as admin:
+                admin.client_kill_filter(_type="pubsub", skipme=True)
+            elsewhere.publish_sync("b")
+            assert next(messages) == "b"
+
+            server.stop()
+            with pytest.raises(redis_client.ConnectionError):
+                room.publish_sync("lost")
+            with pytest.raises(redis_client.ConnectionError):
+                elsewhere.subscribe().__enter__()
+            server.start()
+            until("a subscription", lambda: _subscribers(server))
+            room.publish_sync("c")
+            assert next(messages) == "c"
+        room.broker.close_sync()
+        elsewhere.broker.close_sync()
+    finally:
+        server.stop()
+
+
+def _subscribers(server: Server) -> int:
+    with redis_client.Redis.from_url(server.url) as client:
+        ((_, number),) = client.pubsub_numsub("torsyq:{room}")
+        return int(number)
+
+
+def test_a_channel_that_is_left_is_not_listened_to(server: Server) -> None:
+    room = RedisBroker(server.url).channel("room")
+    with room.subscribe():
+        assert _subscribers(server) == 1
+        with room.subscribe():
+            assert _subscribers(server) == 1
+    until("the end of the subscription", lambda: not _subscribers(server))
+    room.broker.close_sync()
+
+
+def test_history_ends_some_time(server: Server) -> None:
+    room = RedisBroker(server.url, prefix="brief:", history=5, lifetime=100).channel("room")
+    room.publish_sync("a")
+    with redis_client.Redis.from_url(server.url) as client:
+        for key in "number", "history":
+            assert 0 < client.ttl(f"brief:{{room}}:{key}") <= 100
+        number = int(client.get("brief:{room}:number") or 0)
+        client.delete("brief:{room}:number", "brief:{room}:history")
+    with room.subscribe() as messages:
+        room.publish_sync("b")
+        assert next(messages) == "b"
+    with redis_client.Redis.from_url(server.url) as client:
+        assert int(client.get("brief:{room}:number") or 0) > number
+    room.broker.close_sync()
+
+
+def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(RuntimeError, match=r"pip install 'torsyq\[redis\]'"):
+        RedisBroker()
+
+
+def test_redis_is_not_loaded_unless_used() -> None:
+    code = "import sys, torsyq.channels.redis; sys.exit('redis' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
