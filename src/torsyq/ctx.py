@@ -444,11 +444,13 @@ class RequestContext:
             if last:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
-                self.app.do_teardown_request(exc)
-                # PERF: Request.close only closes uploaded files; not called where there are none.
-                request = self.request
-                if "files" in request.__dict__ or type(request).close is not Request.close:
-                    request.close()
+                try:
+                    self.app.do_teardown_request(exc)
+                finally:
+                    # PERF: Request.close only closes uploaded files; left out where there are none.
+                    request = self.request
+                    if "files" in request.__dict__ or type(request).close is not Request.close:
+                        request.close()
         finally:
             current = _cv_request.get()
             token, app_ctx = self._cv_tokens.pop()
@@ -461,7 +463,7 @@ class RequestContext:
                 environ["werkzeug.request"] = None
                 error = request.routing_exception
                 if error is not None and error is not exc:
-                    error.__traceback__ = None
+                    error.__traceback__ = error.__context__ = None
                 if BACKGROUND in environ and "asgi.scope" not in environ:
                     begin_background(environ)
             if app_ctx is not None:
@@ -477,11 +479,13 @@ class RequestContext:
             if last:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
-                await self.app.do_teardown_request_async(exc)
-                # PERF: Request.close only closes uploaded files; not called where there are none.
-                request = self.request
-                if "files" in request.__dict__ or type(request).close is not Request.close:
-                    request.close()
+                try:
+                    await self.app.do_teardown_request_async(exc)
+                finally:
+                    # PERF: Request.close only closes uploaded files; left out where there are none.
+                    request = self.request
+                    if "files" in request.__dict__ or type(request).close is not Request.close:
+                        request.close()
         finally:
             current = _cv_request.get()
             token, app_ctx = self._cv_tokens.pop()
@@ -494,7 +498,7 @@ class RequestContext:
                 environ["werkzeug.request"] = None
                 error = request.routing_exception
                 if error is not None and error is not exc:
-                    error.__traceback__ = None
+                    error.__traceback__ = error.__context__ = None
                 if BACKGROUND in environ and "asgi.scope" not in environ:
                     begin_background(environ)
             if app_ctx is not None:

@@ -74,13 +74,18 @@ class Responses(App):
         else:
             raise TypeError(_not_a_response(rv))
 
-        if status is not None:
-            if isinstance(status, (str, bytes, bytearray)):
-                response.status = status
-            else:
-                response.status_code = status
-        if headers:
-            response.headers.update(headers)
+        try:
+            if status is not None:
+                if isinstance(status, (str, bytes, bytearray)):
+                    response.status = status
+                else:
+                    response.status_code = status
+            if headers:
+                response.headers.update(headers)
+        except BaseException:
+            # The file in it.
+            response.close()
+            raise
         return response  # type: ignore[no-any-return]
 
 

@@ -100,6 +100,7 @@ class Walk(Responses):
         """
         ctx = self.request_context(environ)
         error: BaseException | None = None
+        response: Response | None = None
         try:
             try:
                 ctx.push()
@@ -107,6 +108,9 @@ class Walk(Responses):
                 return response(environ, start_response)
             except Exception as exc:
                 error = exc
+                if response is not None:
+                    response.close()
+                    response = None
                 return self.handle_exception(exc)(environ, start_response)
             except BaseException as exc:
                 error = exc
@@ -119,6 +123,11 @@ class Walk(Responses):
                 error = None
             try:
                 ctx.pop(error)
+            except BaseException:
+                if response is not None:
+                    # The server will not get to see what it should close.
+                    response.close()
+                raise
             finally:
                 # The traceback holds this frame: without this, frame and error hold each other.
                 error = None
@@ -128,6 +137,7 @@ class Walk(Responses):
     ) -> cabc.Iterable[bytes]:
         """:meth:`wsgi_app` on the event loop, for the context that was made to decide on it."""
         error: BaseException | None = None
+        response: Response | None = None
         try:
             try:
                 await ctx.push_async()
@@ -135,6 +145,9 @@ class Walk(Responses):
                 return response(environ, start_response)
             except Exception as exc:
                 error = exc
+                if response is not None:
+                    response.close()
+                    response = None
                 return (await self.handle_exception_async(exc))(environ, start_response)
             except BaseException as exc:
                 error = exc
@@ -147,6 +160,11 @@ class Walk(Responses):
                 error = None
             try:
                 await ctx.pop_async(error)
+            except BaseException:
+                if response is not None:
+                    # The server will not get to see what it should close.
+                    response.close()
+                raise
             finally:
                 # The traceback holds this frame: without this, frame and error hold each other.
                 error = None
@@ -164,7 +182,11 @@ class Walk(Responses):
                 rv = self.dispatch_request()
         except Exception as error:
             rv = self.handle_user_exception(error)
-        return self.finalize_request(rv)
+        try:
+            return self.finalize_request(rv)
+        finally:
+            # An HTTP error's traceback holds this frame: without this, they hold each other.
+            del rv
 
     async def full_dispatch_request_async(self) -> Response:
         """:meth:`full_dispatch_request` on the event loop."""
@@ -178,7 +200,11 @@ class Walk(Responses):
                 rv = await self.dispatch_request_async()
         except Exception as error:
             rv = await self.handle_user_exception_async(error)
-        return await self.finalize_request_async(rv)
+        try:
+            return await self.finalize_request_async(rv)
+        finally:
+            # An HTTP error's traceback holds this frame: without this, they hold each other.
+            del rv
 
     @stock
     def preprocess_request(self) -> ft.ResponseReturnValue | None:
@@ -288,6 +314,7 @@ class Walk(Responses):
                 request_finished.send(self, _async_wrapper=self.ensure_sync, response=response)
         except Exception:
             if not from_error_handler:
+                response.close()
                 raise
             self.logger.exception("Request finalizing failed with an error while handling an error")
         return response
@@ -305,6 +332,7 @@ class Walk(Responses):
                 )
         except Exception:
             if not from_error_handler:
+                response.close()
                 raise
             self.logger.exception("Request finalizing failed with an error while handling an error")
         return response
