@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import typing as t
@@ -144,3 +145,28 @@ def test_an_app_group_wraps_its_commands_and_its_groups_do_too(runner: CliRunner
     assert output("outside") == "False\n"
     assert output("sub", "deep") == "made\n"
     assert (type(sub), type(plain)) == (AppGroup, click.Group)
+
+
+def test_a_command_may_be_async(runner: CliRunner) -> None:
+    app = create_app()
+    loops = set()
+
+    @app.cli.command()
+    @click.argument("name")
+    async def greet(name: str) -> None:
+        await asyncio.sleep(0)
+        loops.add(asyncio.get_running_loop())
+        click.echo(f"{name} of {current_app.name}")
+
+    @click.command()
+    @with_appcontext
+    @click.pass_context
+    async def other(ctx: click.Context) -> None:
+        await asyncio.sleep(0)
+        loops.add(asyncio.get_running_loop())
+        click.echo(f"{ctx.info_name} of {current_app.name}")
+
+    info = ScriptInfo(create_app=lambda: app)
+    assert runner.invoke(app.cli, ["greet", "Aizhan"], obj=info).output == "Aizhan of made\n"
+    assert runner.invoke(other, obj=info).output == "other of made\n"
+    assert len(loops) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import typing as t
 from functools import update_wrapper
+from inspect import iscoroutine
 
 import click
 
@@ -108,9 +109,14 @@ def with_appcontext(f: F) -> F:
         if not current_app:
             app = ctx.ensure_object(ScriptInfo).load_app()
             ctx.with_resource(app.app_context())
-        return ctx.invoke(current_app.ensure_sync(f), *args, **kwargs)
+        result = ctx.invoke(f, *args, **kwargs)
+        return current_app.async_to_sync(_wait)(result) if iscoroutine(result) else result
 
     return update_wrapper(invoke, f)  # type: ignore[return-value]
+
+
+async def _wait(coroutine: t.Coroutine[t.Any, t.Any, t.Any]) -> t.Any:
+    return await coroutine
 
 
 class AppGroup(click.Group):
