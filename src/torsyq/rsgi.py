@@ -85,7 +85,10 @@ class Rsgi(Asgi):
         """
         kind = _WebSocket if scope.proto == "ws" else _Http
         connection = kind(protocol)
-        await self.asgi_app(kind.scope(scope), connection.receive, connection.send)
+        try:
+            await self.asgi_app(kind.scope(scope), connection.receive, connection.send)
+        finally:
+            connection.end()
 
 
 def _address(text: str) -> tuple[str, int | None]:
@@ -162,6 +165,12 @@ class _Http:
             self._stream = self._protocol.response_stream(self._status, self._headers)
         if body:
             await self._stream.send_bytes(body)
+        if not message.get("more_body", False):
+            self.end()
+
+    def end(self) -> None:
+        # The answer ends when nobody holds its stream any more.
+        self._stream = None
 
 
 class _WebSocket:
@@ -202,3 +211,6 @@ class _WebSocket:
             self._protocol.close(message["status"])
         elif kind == "websocket.close":
             self._protocol.close(403 if self._transport is None else None)
+
+    def end(self) -> None:
+        self._transport = None
