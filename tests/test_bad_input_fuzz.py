@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
+from contextvars import Context
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import Bundle
+from hypothesis.stateful import consumes
+from hypothesis.stateful import rule
+from hypothesis.stateful import RuleBasedStateMachine
 from werkzeug.exceptions import HTTPException
 
 import torsyq
@@ -18,7 +24,10 @@ from torsyq import g
 from torsyq import request
 from torsyq import session
 
+from .bad_input import Answer
 from .bad_input import Ask
+from .bad_input import call_asgi
+from .bad_input import environ_of
 from .bad_input import LANES
 
 ATTRIBUTES = sorted(
@@ -256,3 +265,171 @@ def test_any_request_is_answered_below_500_and_so_is_the_next(
     lane: str, hooks: bool, ask: Ask
 ) -> None:
     check(lane, the_app(hooks), ask)
+
+
+# Scopes as servers make them, odd ones too.
+
+scopes: st.SearchStrategy[dict[str, t.Any]] = st.fixed_dictionaries(
+    {
+        "type": st.just("http"),
+        "path": st.one_of(st.text(max_size=12), paths.map(lambda path: path.decode(errors="replace"))),
+        "headers": headers.map(
+            lambda pairs: [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in pairs]
+        ),
+    },
+    optional={
+        "method": st.sampled_from(["GET", "POST", "", "get"]),
+        "query_string": st.binary(max_size=20),
+        "raw_path": st.one_of(st.none(), st.binary(max_size=20)),
+        "root_path": st.sampled_from(["", "/", "/sink", "/é", "sink/", "//evil.example"]),
+        "scheme": st.sampled_from(["http", "https", "", "ws", "javascript"]),
+        "server": st.sampled_from([None, ("localhost", 80), ("/run/socket", None), ("::1", 80), ("a b", 0)]),
+        "client": st.sampled_from([None, ("127.0.0.1", 5), ("", 0), ("é", 1)]),
+        "http_version": st.sampled_from(["1.0", "1.1", "2", "3", ""]),
+        "extensions": st.just({}),
+    },
+)  # fmt: skip
+messages = st.lists(
+    st.fixed_dictionaries(
+        {"type": st.just("http.request")},
+        optional={"body": st.binary(max_size=9), "more_body": st.booleans()},
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=100)
+@given(scopes, messages, st.booleans())
+def test_any_scope_is_answered_below_500_and_so_is_the_next(
+    scope: dict[str, t.Any], messages: list[dict[str, t.Any]], gone: bool
+) -> None:
+    app = the_app(True)
+    end = {"type": "http.disconnect"} if gone else {"type": "http.request"}
+    assert call_asgi(app, scope, [*messages, end]).status < 500
+    assert LANES["asgi"](app, Ask(b"/count")).status == 200
+
+
+# Clients with sessions, at any moment of one another's requests.
+
+
+def session_app() -> Flask:
+    app = Flask("clients", static_folder=None)
+    app.config["SECRET_KEY"] = "k"
+
+    @app.before_request
+    def before() -> None:
+        g.client = request.headers["X-Client"]
+
+    @app.route("/put/<key>", methods=["POST"])
+    def put(key: str) -> str:
+        session[key] = request.get_data(as_text=True)
+        return str(g.client)
+
+    @app.get("/all")
+    def everything() -> t.Any:
+        return dict(session)
+
+    @app.get("/clear")
+    def clear() -> str:
+        session.clear()
+        return str(g.client)
+
+    @app.get("/fail")
+    def fail() -> str:
+        session["failed"] = g.client
+        raise OSError(g.client)
+
+    @app.get("/slow")
+    def slow() -> t.Any:
+        def rows() -> t.Iterator[str]:
+            for _ in range(3):
+                yield f"{g.client} {request.headers['X-Client']} {dict(session)}\n"
+
+        return torsyq.stream_with_context(rows())
+
+    @app.errorhandler(OSError)
+    def handle(error: OSError) -> t.Any:
+        return f"{error} {g.client}", 400
+
+    return app
+
+
+class Clients(RuleBasedStateMachine):
+    """Requests of several clients, streams among them begun and not ended: nobody sees another's."""
+
+    names = st.sampled_from(["ann", "bob", "cem"])
+    lanes = st.sampled_from(sorted(LANES))
+    keys = st.sampled_from(["a", "b"])
+
+    streams = Bundle("streams")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.app = session_app()
+        self.cookies: dict[str, str] = {}
+        self.open: list[t.Any] = []
+        self.state: dict[str, dict[str, str]] = {"ann": {}, "bob": {}, "cem": {}}
+
+    def request(self, name: str, path: str, method: str = "GET", body: str = "") -> Ask:
+        headers = [("Host", "localhost"), ("X-Client", name)]
+        if name in self.cookies:
+            headers.append(("Cookie", f"session={self.cookies[name]}"))
+        return Ask(path.encode(), method, headers=headers, body=body.encode())
+
+    def ask(self, lane: str, name: str, *args: str) -> Answer:
+        answer = LANES[lane](self.app, self.request(name, *args))
+        cookie = answer.header("Set-Cookie")
+        if cookie is not None:
+            self.cookies[name] = cookie.partition("=")[2].partition(";")[0]
+        return answer
+
+    @rule(lane=lanes, name=names, key=keys, value=st.text("xyz", max_size=3))
+    def put(self, lane: str, name: str, key: str, value: str) -> None:
+        assert self.ask(lane, name, f"/put/{key}", "POST", value).text == name
+        self.state[name][key] = value
+
+    @rule(lane=lanes, name=names)
+    def look(self, lane: str, name: str) -> None:
+        assert json.loads(self.ask(lane, name, "/all").text) == self.state[name]
+
+    @rule(lane=lanes, name=names)
+    def clear(self, lane: str, name: str) -> None:
+        assert self.ask(lane, name, "/clear").text == name
+        self.state[name].clear()
+
+    @rule(lane=lanes, name=names)
+    def fail(self, lane: str, name: str) -> None:
+        assert self.ask(lane, name, "/fail").text == f"{name} {name}"
+        self.state[name]["failed"] = name
+
+    @rule(lane=lanes, name=names)
+    def get_lost(self, lane: str, name: str) -> None:
+        assert self.ask(lane, name, "/nothing").status == 404
+
+    @rule(target=streams, name=names)
+    def begin(self, name: str) -> t.Any:
+        environ = environ_of(self.request(name, "/slow"))
+        body = self.app(environ, lambda status, headers, exc=None: None)
+        line = f"{name} {name} {self.state[name]}\n"
+        stream = Context(), body, iter(body), line
+        self.open.append(stream)
+        return stream
+
+    @rule(stream=streams)
+    def go_on(self, stream: t.Any) -> None:
+        context, _, rows, line = stream
+        assert context.run(next, rows, b"").decode() in (line, "")
+
+    @rule(stream=consumes(streams))
+    def end(self, stream: t.Any) -> None:
+        context, body, _, _ = stream
+        context.run(body.close)
+        self.open.remove(stream)
+
+    def teardown(self) -> None:
+        for context, body, _, _ in self.open:
+            context.run(body.close)
+
+
+TestClients = Clients.TestCase
+TestClients.settings = settings(max_examples=25, stateful_step_count=30)
