@@ -532,6 +532,60 @@ def test_sending_and_receiving_in_tasks_ends_with_the_client(app: Flask, how: st
     assert ends == ["sending"]
 
 
+@pytest.mark.parametrize("error", [None, KeyError("k")])
+def test_a_task_group_around_receive_ends_with_the_client(
+    app: Flask, error: Exception | None
+) -> None:
+    """The group that it wraps the going in is taken off; what else is in it remains an error."""
+    ends = []
+
+    @app.teardown_websocket
+    def teardown(exc: BaseException | None) -> None:
+        ends.append(repr(exc))
+
+    async def sending() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("sending")
+            if error is not None:
+                raise error
+
+    @app.websocket("/")
+    async def view() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(sending())
+            while True:
+                await websocket.receive()
+
+    @on_loop
+    async def client() -> None:
+        async with Wire(app) as wire:
+            await wire.accepted()
+            wire.leave()
+
+    if error is None:
+        client()
+        assert ends == ["sending", "WebsocketDisconnected(1001, '')"]
+    else:
+        with pytest.raises(ExceptionGroup) as caught:
+            client()
+        assert caught.value.exceptions == (error,)
+        assert ends[0] == "sending"
+
+
+@on_loop
+async def test_an_exception_group_of_the_view_s_own_is_an_error(app: Flask) -> None:
+    @app.websocket("/")
+    async def view() -> None:
+        raise ExceptionGroup("own", [KeyError("k")])
+
+    wire = await Wire(app).__aenter__()
+    await asyncio.wait([wire.task])
+    with pytest.raises(ExceptionGroup, match="own"):
+        wire.task.result()
+
+
 @on_loop
 async def test_a_receive_that_is_given_up_loses_no_message(app: Flask) -> None:
     @app.websocket("/")

@@ -363,6 +363,12 @@ class Websocket:
         self._inbox.viewer = task
         try:
             return await view
+        except BaseExceptionGroup as group:
+            # A task group wraps what its body raises, but for CancelledError itself.
+            ended, errors = group.split(WebsocketDisconnected)
+            if ended is None:
+                raise
+            raise (errors or self._inbox.farewell()) from None
         finally:
             self._inbox.viewer = None
             if self._inbox.has_cancelled and task is not None:
