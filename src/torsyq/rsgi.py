@@ -185,8 +185,8 @@ class _WebSocket:
     def scope(scope: t.Any) -> Scope:
         made = _scope(scope, "websocket")
         made["scheme"] = "wss" if scope.scheme in {"https", "wss"} else "ws"
-        # None: the answer could not name the one that was chosen.
-        return {**made, "subprotocols": []}
+        # No subprotocols: the answer could not name the one that was chosen.
+        return {**made, "subprotocols": [], "extensions": {"websocket.http.response": {}}}
 
     async def receive(self) -> Message:
         if not self._is_known:
@@ -208,6 +208,7 @@ class _WebSocket:
             else:
                 await self._transport.send_str(message["text"])
         elif kind == "websocket.http.response.start":
+            # Of a refusal, RSGI sends no more than the status.
             self._protocol.close(message["status"])
         elif kind == "websocket.close":
             self._protocol.close(403 if self._transport is None else None)
