@@ -16,6 +16,7 @@ import flask
 import pytest
 from itsdangerous import TimestampSigner
 from itsdangerous.encoding import base64_encode
+from werkzeug.routing import BaseConverter
 
 import torsyq
 from torsyq import abort
@@ -93,6 +94,26 @@ def test_flask_fails_on_bytes_in_a_query_that_are_no_text() -> None:
 
     assert answer(flask).status == 500
     assert answer(torsyq).text == "ImmutableMultiDict([('a', '%FF')])"
+
+
+class Failing(BaseConverter):
+    def to_python(self, value: str) -> str:
+        raise OSError(value)
+
+
+@pytest.mark.parametrize("where", ["async", "sync"])
+def test_a_converter_that_fails_is_an_error_of_the_app(ask: Lane, app: Flask, where: str) -> None:
+    app.url_map.converters["failing"] = Failing
+    app.add_url_rule("/f/<failing:a>", view_func=lambda a: "found", endpoint="found")
+    if where == "async":
+
+        @app.get("/later")
+        async def later() -> str:
+            return "later"
+
+    answer = ask(app, Ask(b"/f/a"))
+    assert (answer.status, b"Internal Server Error" in answer.body) == (500, True)
+    fine(ask, app)
 
 
 # Headers.

@@ -135,7 +135,7 @@ def test_a_body_cut_short_does_not_reach_the_view(read: str) -> None:
 
 
 @pytest.mark.parametrize("read", READS)
-def test_a_client_that_leaves_while_sending_is_not_answered(read: str) -> None:
+def test_a_client_that_leaves_while_sending_is_refused(read: str) -> None:
     app = reading_app(torsyq)
     scope = {
         "type": "http", "method": "POST", "path": f"/{read}", "headers": [], "scheme": "http",
@@ -145,7 +145,7 @@ def test_a_client_that_leaves_while_sending_is_not_answered(read: str) -> None:
         {"type": "http.request", "body": b"begun", "more_body": True},
         {"type": "http.disconnect"},
     ]
-    assert call_asgi(app, scope, messages).status == 0
+    assert call_asgi(app, scope, messages).status == 400
     assert app.seen == []
     fine(LANES["asgi"], app)
 
