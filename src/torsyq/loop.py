@@ -61,7 +61,7 @@ def current_loop() -> asyncio.AbstractEventLoop:
 def is_async(func: t.Callable[..., t.Any]) -> bool:
     """Whether *func* is an ``async def``, or a partial of one, or marked as one.
 
-    PERF: 0.2 us instead of 1.1 for a plain function, which is told by its flags.
+    PERF: 0.2 us instead of 0.3 for a plain function, which is told by its flags.
     """
     code = getattr(func, "__code__", None)
     if code is not None and "_is_coroutine_mark" not in func.__dict__:
@@ -121,8 +121,8 @@ def _run(
 class _Call:
     """A coroutine that a thread waits for.
 
-    PERF: a bare lock wakes the thread; with a :class:`concurrent.futures.Future` an async view
-    under WSGI takes 1.2 times as long.
+    PERF: a bare lock wakes the thread: 21 us a call, and 25 with a
+    :class:`concurrent.futures.Future`.
     """
 
     def __init__(
