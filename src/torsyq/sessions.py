@@ -329,7 +329,7 @@ def _vary_by_cookie(response: Response) -> None:
         if name.lower() == "vary":
             response.vary.add("Cookie")
             return
-    response.headers.set("Vary", "Cookie")
+    response.headers._list.append(("Vary", "Cookie"))
 
 
 __getattr__ = passed_on(__name__)

@@ -179,7 +179,15 @@ class Response(ResponseBase):
                 ]
                 made._list = items.copy()
                 return
+        self._fill_headers(headers, mimetype, content_type, data)
 
+    def _fill_headers(
+        self,
+        headers: Mapping[str, str | Iterable[str]] | Iterable[tuple[str, str]] | None,
+        mimetype: str | None,
+        content_type: str | None,
+        data: bytes | bytearray | None,
+    ) -> None:
         if headers is None:
             given: ds.Headers = _new_headers(Headers)
             given._list = []
@@ -234,11 +242,14 @@ class Response(ResponseBase):
             if type(body) is list and len(body) == 1 and type(body[0]) is bytes:
                 start_response(self._status, sendable)
                 return body
+        return self._send(environ, start_response)
 
+    def _send(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer with headers that were changed since they were made, or in Werkzeug's steps."""
         code = self._status_code
         body = self.response
         headers = self.headers
-        made = 6 if sendable is None else 7
+        made = 6 if self._sendable is None else 7
         if (
             self._plain
             and 200 <= code <= 599
