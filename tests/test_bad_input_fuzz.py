@@ -343,7 +343,7 @@ def session_app() -> Flask:
     def slow() -> t.Any:
         def rows() -> t.Iterator[str]:
             for _ in range(3):
-                yield f"{g.client} {request.headers['X-Client']} {dict(session)}\n"
+                yield f"{g.client} {request.headers['X-Client']} {sorted(session.items())}\n"
 
         return torsyq.stream_with_context(rows())
 
@@ -410,7 +410,7 @@ class Clients(RuleBasedStateMachine):
     def begin(self, name: str) -> t.Any:
         environ = environ_of(self.request(name, "/slow"))
         body = self.app(environ, lambda status, headers, exc=None: None)
-        line = f"{name} {name} {self.state[name]}\n"
+        line = f"{name} {name} {sorted(self.state[name].items())}\n"
         stream = Context(), body, iter(body), line
         self.open.append(stream)
         return stream
