@@ -34,6 +34,12 @@ test: $(STAMP) ## the tests, with branch coverage
 conformance: $(STAMP) ## published suites on Flask and on Torsyq (QUICK=1: ten minutes of them)
 	$(BIN)/python -m conformance $(if $(QUICK),--quick --jobs 2)
 
+bench: $(STAMP) ## time Torsyq beside Flask and what peers are installed (a few minutes)
+	$(BIN)/python -m benchmarks inprocess --rounds 5
+	$(BIN)/python -m benchmarks hops
+	$(BIN)/python -m benchmarks import --rounds 3
+	@echo "Stored in benchmarks/results. The peers: $(BIN)/python -m benchmarks install"
+
 docs: $(STAMP) ## the documentation, into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo "Read it at file://$(CURDIR)/docs/_build/html/index.html"

@@ -10,6 +10,7 @@ from benchmarks import hops
 from benchmarks import imports
 from benchmarks import inprocess
 from benchmarks import memory
+from benchmarks import render
 from benchmarks import routes
 from benchmarks import served
 from benchmarks.frameworks import chosen
@@ -52,6 +53,10 @@ def _memory(args: argparse.Namespace) -> None:
     memory.run(FRAMEWORKS["torsyq"], 1_000_000)
 
 
+def _render(args: argparse.Namespace) -> None:
+    render.run()
+
+
 COMMANDS: dict[str, tuple[str, t.Callable[[argparse.Namespace], None], int]] = {
     "install": ("build the peers' environments", _install, 0),
     "inprocess": ("time the workloads in process (about two minutes)", _inprocess, 11),
@@ -61,6 +66,7 @@ COMMANDS: dict[str, tuple[str, t.Callable[[argparse.Namespace], None], int]] = {
     "import": ("time the import and the start, weigh a worker (about one minute)", _import, 7),
     "routes": ("grow the number of routes and blueprints (about one minute)", _routes, 5),
     "memory": ("send a million requests (about one minute)", _memory, 1),
+    "render": ("write the stored runs into the documentation", _render, 0),
 }
 
 

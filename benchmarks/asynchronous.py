@@ -62,4 +62,4 @@ def verify(process: Process, path: str) -> None:
     status, text = process("ask", path)
     right = json.loads(text) == {"message": GREETING} if path == "/json" else text == GREETING
     if status != 200 or not right:
-        raise RuntimeError(f"{process.process.args}, {path}: {status} {text!r}")
+        raise RuntimeError(f"{process.name}, {path}: {status} {text!r}")

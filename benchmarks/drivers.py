@@ -149,6 +149,7 @@ class Asgi:
         for stored, messages in islice(cycle(prepared), count):
             scope = stored.copy()
             scope["headers"] = stored["headers"].copy()
+            scope["state"] = {}  # Some keep what they have parsed in it.
             exchange = _Exchange(messages)
             await app(scope, exchange.receive, exchange.send)
         return process_time() - began

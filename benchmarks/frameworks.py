@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import select
 import subprocess
@@ -95,10 +96,12 @@ class Process:
     """
 
     def __init__(self, framework: str, variant: str, size: int = 0) -> None:
+        self.name = f"{framework}, {variant}"
         command = [FRAMEWORKS[framework].python, "-m", "benchmarks.worker"]
         self.process = subprocess.Popen(
             [*command, framework, variant, str(size)],
             cwd=ROOT.parent,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": ""},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -122,6 +125,9 @@ class Process:
         """End a process that does not answer any more."""
         self.process.kill()
         self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def _read(self) -> t.Any:
         assert self.process.stdout is not None
@@ -130,7 +136,7 @@ class Process:
         if not line:
             self.kill()
             seen = "ended: see its error above" if ready else f"was silent for {PATIENCE} s"
-            raise RuntimeError(f"{self.process.args} {seen}.")
+            raise RuntimeError(f"{self.name}: {seen}.")
         return json.loads(line)
 
 

@@ -45,12 +45,12 @@ def verify(process: Process, workload: Workload) -> None:
     """Refuse to time what does not answer rightly."""
     seen = process("check", workload.name)
     if seen != "right":
-        raise RuntimeError(f"{process.process.args}, {workload.name}: {seen}")
+        raise RuntimeError(f"{process.name}, {workload.name}: {seen}")
 
 
 def timer(process: Process, order: str, *args: t.Any) -> Timer:
     """A function that has a process time so many requests."""
-    return lambda count: process(order, *args, count)  # type: ignore[no-any-return]
+    return lambda count: process(order, *args, count)
 
 
 def rate(timers: dict[str, Timer], base: str, rounds: int, batch: float) -> dict[str, t.Any]:

@@ -19,9 +19,9 @@ METHOD = (
 )
 SIZES = (10, 100, 1000, 10000)
 PEERS = ("flask", "torsyq", "falcon", "bottle", "starlette")
-# More would take the whole run: Falcon takes minutes to compile ten thousand routes, and
+# More would take the whole run: Falcon and Bottle take minutes to prepare ten thousand routes, and
 # Starlette tries its routes one after the other.
-LARGEST = {"falcon": 1000, "starlette": 1000}
+LARGEST = {"bottle": 1000, "falcon": 1000, "starlette": 1000}
 BLUEPRINTS = (1, 10, 100, 1000)
 VARIANTS: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
     "routes": (SIZES, PEERS),

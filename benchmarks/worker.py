@@ -114,6 +114,7 @@ class Worker:
 
     def collected(self, name: str, count: int) -> int:
         """How many objects only the cycle collector could free after *count* requests."""
+        self.time(name, 50)
         gc.collect()
         gc.disable()
         try:
