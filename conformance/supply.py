@@ -115,11 +115,13 @@ def product() -> pathlib.Path:
 
     What is proved is the package as it would be published, not the folder it was written in.
     """
-    place, new = CACHE / "product", CACHE / "product.new"
-    shutil.rmtree(new, ignore_errors=True)
-    pip("install", "-q", "--no-deps", "--target", str(new), str(ROOT))
-    shutil.rmtree(place, ignore_errors=True)
-    new.rename(place)
+    place = CACHE / "product"
+    CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="product-") as scratch:
+        pip("install", "-q", "--no-deps", "--target", f"{scratch}/new", str(ROOT))
+        if place.exists():
+            place.rename(pathlib.Path(scratch, "old"))
+        pathlib.Path(scratch, "new").rename(place)
     return place
 
 
