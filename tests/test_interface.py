@@ -24,6 +24,10 @@ def with_socket(app: Flask) -> None:
     app.websocket("/socket")(synchronous)
 
 
+def with_socket_of_extension(app: Flask) -> None:
+    app.route("/socket", websocket=True)(synchronous)
+
+
 def with_body(app: Flask) -> None:
     app.post("/body", stream_body=True)(synchronous)
 
@@ -65,6 +69,7 @@ def with_both(app: Flask) -> None:
     [
         (lambda app: app.get("/sync")(synchronous), [], []),
         (with_socket, ["WebSockets"], ["WebSockets"]),
+        (with_socket_of_extension, [], []),
         (with_body, ["streamed bodies"], ["streamed bodies"]),
         (with_start, ["serving hooks"], ["serving hooks"]),
         (with_stop, ["serving hooks"], ["serving hooks"]),

@@ -11,7 +11,10 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
+from .servers import ASGI_SERVERS
 from .servers import command
 from .servers import free_port
 from .servers import PATIENCE
@@ -26,7 +29,9 @@ import os
 import time
 from pathlib import Path
 
-from flask import Flask, Response, abort, jsonify, request, session, stream_with_context, url_for
+from flask import (
+    Flask, Response, abort, jsonify, request, session, stream_with_context, url_for, websocket
+)
 
 app = Flask(__name__)
 app.config.update(SECRET_KEY="of the test", MAX_CONTENT_LENGTH=8_000_000)
@@ -138,6 +143,24 @@ def where(rest):
         "accept": request.headers["X-Twice"],
         "has_port": bool(request.environ["SERVER_PORT"]),
     }
+
+@app.before_serving
+async def start():
+    app.extensions["started"] = True
+
+@app.after_serving
+def stop():
+    note("stopped")
+
+@app.route("/started")
+def started():
+    return str(app.extensions["started"])
+
+@app.websocket("/echo")
+async def echo():
+    await websocket.send(websocket.args["q"])
+    async for message in websocket:
+        await websocket.send(message)
 
 @app.route("/slow")
 def slow():
@@ -465,6 +488,23 @@ def test_a_client_that_leaves_ends_the_stream(server: Server) -> None:
     assert server.ask("/").status == 200
 
 
+def test_before_serving_has_run(server: Server) -> None:
+    assert server.ask("/started").text == "True"
+
+
+def test_a_websocket(server: Server) -> None:
+    if server.name not in ASGI_SERVERS:
+        with pytest.raises(InvalidStatus) as caught:
+            connect(f"ws://127.0.0.1:{server.port}/echo?q=first")
+        assert caught.value.response.status_code == 400
+        return
+    with connect(f"ws://127.0.0.1:{server.port}/echo?q=first") as client:
+        assert client.recv(PATIENCE) == "first"
+        for sent in ("text", b"bytes", "x" * 100_000):
+            client.send(sent)
+            assert client.recv(PATIENCE) == sent
+
+
 @pytest.mark.parametrize("name", sorted(SERVERS.keys() - {"waitress", "torsyq-run"}))
 def test_told_to_stop_it_finishes_the_request_in_flight(name: str, tmp_path: Path) -> None:
     """But for waitress and the development server, which end at once."""
@@ -482,3 +522,5 @@ def test_told_to_stop_it_finishes_the_request_in_flight(name: str, tmp_path: Pat
         assert answer.endswith(b"finished"), started.output
         started.popen.wait(PATIENCE)
         assert "Traceback" not in started.output
+        if name in ASGI_SERVERS and name != "granian-asginl":
+            assert server.events().count("stopped") == 1

@@ -29,6 +29,7 @@ from inspect import CO_COROUTINE
 from itertools import chain
 from types import TracebackType
 
+from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import BadRequestKeyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import InternalServerError
@@ -66,6 +67,9 @@ if t.TYPE_CHECKING:
     from . import typing as ft
 
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+# To who asks for a WebSocket of ours (not of an extension's, which takes the socket by itself).
+_WEBSOCKET = "This URL is a WebSocket. WebSockets need an ASGI server."
 
 
 class Walk(Responses):
@@ -254,6 +258,8 @@ class Walk(Responses):
         rule: t.Any = request.url_rule
         if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
             return self.make_default_options_response()
+        if rule.websocket and not getattr(rule, "provide_automatic_options", True):
+            raise BadRequest(_WEBSOCKET)
         endpoint = rule.endpoint
         view = self.view_functions[endpoint]
         if self._sync_views.get(endpoint) is not view:
@@ -271,6 +277,8 @@ class Walk(Responses):
         rule: t.Any = request.url_rule
         if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
             return self.make_default_options_response()
+        if rule.websocket and not getattr(rule, "provide_automatic_options", True):
+            raise BadRequest(_WEBSOCKET)
         endpoint = rule.endpoint
         view = self.view_functions[endpoint]
         return await self._call(view, **request.view_args)  # type: ignore[arg-type,no-any-return]
