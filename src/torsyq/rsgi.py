@@ -6,7 +6,6 @@ the app, its middleware around :attr:`.Flask.asgi_app` included, runs as under a
 
 from __future__ import annotations
 
-import asyncio
 import typing as t
 import weakref
 
@@ -14,6 +13,9 @@ from .asgi import Asgi
 from .asgi_http import Scope
 from .incoming import Message
 from .loop import serving_loop
+
+if t.TYPE_CHECKING:
+    import asyncio
 
 # -- __call__ ----------------------------------------------------------------------------------
 
