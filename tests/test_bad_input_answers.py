@@ -66,6 +66,7 @@ def test_flask_fails_on_a_redirect_within_some_hosts() -> None:
     app = plain_app(flask)
     app.add_url_rule("/dir/", view_func=lambda: "dir", endpoint="dir")
     assert over_wsgi(app, Ask(b"/dir", headers=[("Host", "[::::]")])).status == 500
+    assert over_wsgi(app, Ask(b"/dir", query=b"a=\r\nb")).status == 500
 
 
 @pytest.mark.parametrize("path", [b"/ok", b"/dir", b"/nothing"])

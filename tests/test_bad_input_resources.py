@@ -10,6 +10,7 @@ import warnings
 import weakref
 from pathlib import Path
 
+import flask
 import pytest
 
 import torsyq
@@ -266,8 +267,12 @@ def test_a_stream_whose_client_goes_away_is_ended_over_asgi() -> None:
 @pytest.mark.parametrize(
     "path", ["/ok", "/fail", "/abort", "/nothing", "/handled", "/form", "/dir"]
 )
-def test_a_request_that_fails_leaves_nothing_for_the_collector(path: str) -> None:
+def test_a_request_that_fails_leaves_nothing_for_the_collector(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = plain_app(torsyq)
+    # pytest would keep the errors that are logged.
+    monkeypatch.setattr(app.logger, "disabled", True)
     seen: list[weakref.ref[t.Any]] = []
 
     @app.before_request
@@ -288,8 +293,7 @@ def test_a_request_that_fails_leaves_nothing_for_the_collector(path: str) -> Non
     def handle(error: OSError) -> str:
         return "handled"
 
-    for _ in range(2):
-        over_wsgi(app, Ask(path.encode()))
+    over_wsgi(app, Ask(path.encode()))
     gc.disable()
     try:
         seen.clear()
@@ -333,3 +337,45 @@ def test_what_clients_make_up_fills_no_memory() -> None:
     gc.collect()
     # Seven hundred clients more, four requests each; their paths alone would be as large.
     assert size() - before < 64_000
+
+
+# What Flask does there.
+
+
+def test_flask_leaves_files_to_the_collector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.joinpath("page").write_bytes(b"page")
+    app = plain_app(flask)
+    # pytest would keep the errors that are logged.
+    monkeypatch.setattr(app.logger, "disabled", True)
+    app.add_url_rule("/page", "page", lambda: flask.send_file(tmp_path / "page"))
+    app.add_url_rule("/form", "form", lambda: str(flask.request.files), methods=["POST"])
+    app.config["MAX_FORM_PARTS"] = 1
+    app.after_request(lambda response: 1 / 0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert over_wsgi(app, Ask(b"/page")).status == 500
+        gc.collect()
+        assert len(caught) == 1
+        over_wsgi(app, Ask(b"/form", "POST", headers=[FILES], body=form(LARGE, SMALL)))
+        gc.collect()
+        assert {one.category for one in caught} == {ResourceWarning}
+        assert len(caught) == 2
+
+
+def test_flask_leaves_requests_to_the_collector() -> None:
+    app = plain_app(flask)
+    seen: list[weakref.ref[t.Any]] = []
+
+    @app.get("/abort")
+    def refuse() -> str:
+        seen.append(weakref.ref(flask.globals.request_ctx.request))
+        flask.abort(403)
+
+    gc.disable()
+    try:
+        over_wsgi(app, Ask(b"/abort"))
+        assert seen[0]() is not None
+    finally:
+        gc.enable()
