@@ -316,7 +316,7 @@ def test_a_before_request_value_is_the_answer() -> None:
         {1, 2},
         object(),
     ],
-    ids=repr,
+    ids=lambda value: repr(value).partition(" at 0x")[0],
 )
 def test_return_values_become_what_flask_makes_of_them(value: t.Any) -> None:
     def outcome(framework: Framework) -> t.Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import typing as t
+from importlib import import_module
 
 from . import _werkzeug as _werkzeug
 from . import json as json
@@ -46,40 +48,49 @@ from .signals import template_rendered as template_rendered
 from .signals import websocket_finished as websocket_finished
 from .signals import websocket_started as websocket_started
 from .signals import websocket_tearing_down as websocket_tearing_down
-from .websockets import Websocket as Websocket
-from .websockets import WebsocketDisconnected as WebsocketDisconnected
 from .wrappers import Request as Request
 from .wrappers import Response as Response
 
 if t.TYPE_CHECKING:
+    from .sse import sse_response as sse_response
     from .templating import render_template as render_template
     from .templating import render_template_string as render_template_string
     from .templating import stream_template as stream_template
     from .templating import stream_template_string as stream_template_string
+    from .templating_async import render_template_async as render_template_async
+    from .templating_async import render_template_string_async as render_template_string_async
+    from .templating_async import stream_template_async as stream_template_async
+    from .templating_async import stream_template_string_async as stream_template_string_async
+    from .websockets import Websocket as Websocket
+    from .websockets import WebsocketDisconnected as WebsocketDisconnected
 
-# Loaded when first read, since they bring Jinja along.
-_TEMPLATING = frozenset(
-    {"render_template", "render_template_string", "stream_template", "stream_template_string"}
-)
+# Loaded when first read, since they bring Jinja or asyncio along.
+_LATER = {
+    "render_template": "templating",
+    "render_template_async": "templating_async",
+    "render_template_string": "templating",
+    "render_template_string_async": "templating_async",
+    "sse_response": "sse",
+    "stream_template": "templating",
+    "stream_template_async": "templating_async",
+    "stream_template_string": "templating",
+    "stream_template_string_async": "templating_async",
+    "Websocket": "websockets",
+    "WebsocketDisconnected": "websockets",
+}
 
 # COMPAT: ``flask.cli`` and ``flask.templating`` are there after a plain ``import flask``.
 _MODULES = frozenset({"cli", "templating"})
 
 
 def __getattr__(name: str) -> t.Any:
-    if name in _TEMPLATING:
-        import sys
-
-        from . import templating
-
-        value = getattr(templating, name)
+    if name in _LATER:
+        value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
         # Not globals(): here that name is the module torsyq.globals.
         setattr(sys.modules[__name__], name, value)
         return value
     if name in _MODULES:
-        import importlib
-
-        return importlib.import_module(f"{__name__}.{name}")
+        return import_module(f"{__name__}.{name}")
     if name == "__version__":
         import importlib.metadata
         import warnings
@@ -100,6 +111,4 @@ def __getattr__(name: str) -> t.Any:
 
 
 def __dir__() -> list[str]:
-    import sys
-
-    return sorted({*vars(sys.modules[__name__]), *_TEMPLATING, *_MODULES})
+    return sorted({*vars(sys.modules[__name__]), *_LATER, *_MODULES})

@@ -8,7 +8,6 @@ functions in worker threads.
 
 from __future__ import annotations
 
-import asyncio
 import typing as t
 from contextvars import copy_context
 from itertools import chain
@@ -30,6 +29,7 @@ from .ctx import BACKGROUND
 from .ctx import begin_background
 from .ctx import RequestContext
 from .incoming import Receive
+from .lazy import deferred
 from .lazy import lazy
 from .lifespan import Lifespan
 from .loop import is_async
@@ -37,9 +37,12 @@ from .loop import serving_loop
 from .loop import settled
 
 if t.TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterable
 
     from _typeshed.wsgi import WSGIEnvironment
+else:
+    asyncio = deferred("asyncio")
 
 # The steps of the sync walk; where one is replaced, it must be called, and so the sync walk runs.
 _STEPS = frozenset(
@@ -59,13 +62,15 @@ _STEPS = frozenset(
         "ensure_sync",
     }
 )
-_steps_of = attrgetter(*sorted(_STEPS))
+_steps_of = attrgetter("__call__", *sorted(_STEPS))
 
 
 class Asgi(Lifespan):
     """The part of :class:`.Flask` that speaks ASGI."""
 
     if t.TYPE_CHECKING:
+
+        def __call__(self, environ: t.Any, start_response: t.Any, send: t.Any = None) -> t.Any: ...
 
         async def _answer_websocket(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
@@ -149,7 +154,10 @@ class Asgi(Lifespan):
 
     def _walk_in_thread(self, environ: WSGIEnvironment, answer: Answer) -> list[bytes] | Chunks:
         """The WSGI application, middleware included; what remains to be sent of its answer."""
-        body = self.wsgi_app(environ, answer.start_response)
+        cls: t.Any = type(self)
+        # COMPAT: Sentry's SDK puts its middleware in the place of Flask.__call__.
+        app = self.wsgi_app if getattr(cls.__call__, "_stock", None) is True else self
+        body = app(environ, answer.start_response)
         if type(body) is Chunks and body.awaitable is not None:
             return body
         return answer.pump(body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import typing as t
 from contextlib import suppress
@@ -19,12 +18,16 @@ from .body import content_length
 from .incoming import Incoming
 from .incoming import Message
 from .incoming import Receive
+from .lazy import deferred
 from .loop import EitherIterator
 
 if t.TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterable
 
     from _typeshed.wsgi import WSGIEnvironment
+else:
+    asyncio = deferred("asyncio")
 
 Scope = t.MutableMapping[str, t.Any]
 Send = t.Callable[[Message], t.Awaitable[None]]

@@ -15,7 +15,6 @@ What comes out before the connection is accepted is an HTTP response that refuse
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,8 @@ from .globals import _cv_websocket
 from .globals import request
 from .headers import Headers
 from .helpers import _CollectErrors
+from .lazy import deferred
+from .lazy import imported
 from .lazy import lazy
 from .logging import printable
 from .loop import is_async
@@ -42,15 +43,19 @@ from .signals import got_websocket_exception
 from .signals import websocket_finished
 from .signals import websocket_started
 from .signals import websocket_tearing_down
-from .websockets import Receive
-from .websockets import Send
-from .websockets import Websocket
 
 if t.TYPE_CHECKING:
+    import asyncio
+
     from _typeshed.wsgi import WSGIEnvironment
 
     from . import typing as ft
+    from .websockets import Receive
+    from .websockets import Send
+    from .websockets import Websocket
     from .wrappers import Response
+else:
+    asyncio = deferred("asyncio")
 
 # How an HTTP status is said once the connection is accepted (RFC 6455, section 7.4, and IANA).
 _CODE_OF_STATUS = {400: 1007, 413: 1009, 415: 1003, 503: 1013}
@@ -60,7 +65,9 @@ class WebsocketWalk(Asgi):
     """The part of :class:`.Flask` that answers WebSockets."""
 
     #: Makes the object behind ``websocket``.
-    websocket_class: type[Websocket] = Websocket
+    websocket_class: type[Websocket] = t.cast(
+        "type[Websocket]", imported("torsyq.websockets", "Websocket")
+    )
 
     # How many sync views of WebSockets are in their threads.
     _websocket_threads = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import typing as t
 import weakref
@@ -16,6 +15,7 @@ from .ctx import BACKGROUND
 from .globals import _cv_app
 from .globals import _cv_request
 from .globals import _cv_websocket
+from .lazy import deferred
 from .lazy import lazy
 from .lazy import shared
 from .loop import current_loop
@@ -23,6 +23,11 @@ from .loop import run_coroutine
 from .loop import runs_here
 from .loop import serving_loop
 from .walk import Walk
+
+if t.TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = deferred("asyncio")
 
 # Seconds a task is given to end when it has been cancelled.
 _LAST_WORDS = 1

@@ -12,15 +12,18 @@ import sys
 import sysconfig
 import threading
 import typing as t
-from asyncio import get_running_loop
 from functools import wraps
 from time import sleep
 from weakref import WeakKeyDictionary
+
+from .lazy import deferred
 
 if t.TYPE_CHECKING:
     import asyncio
     import logging
     from types import FrameType
+else:
+    asyncio = deferred("asyncio")
 
 #: Seconds that a loop may take to answer.
 LIMIT = 0.1
@@ -45,7 +48,7 @@ def watched(
 
     @wraps(func)
     async def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        with _watch_over(get_running_loop(), logger):
+        with _watch_over(asyncio.get_running_loop(), logger):
             return await func(*args, **kwargs)
 
     return wrapper

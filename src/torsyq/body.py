@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import typing as t
-from asyncio import get_running_loop
 from io import BytesIO
 
 from werkzeug.exceptions import ClientDisconnected
@@ -14,9 +13,11 @@ from werkzeug.wsgi import get_content_length
 from werkzeug.wsgi import LimitedStream
 
 from .incoming import Incoming
+from .lazy import deferred
 from .loop import EitherIterator
 
 if t.TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterable
     from collections.abc import AsyncIterator
     from collections.abc import Callable
@@ -24,6 +25,8 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
     from _typeshed.wsgi import WSGIEnvironment
+else:
+    asyncio = deferred("asyncio")
 
 # SECURITY: a length announced is not a length sent; no more than this is reserved on its word.
 AT_ONCE = 1 << 21
@@ -42,7 +45,7 @@ class BodyStream(LimitedStream):
             self.on_disconnect()
         else:
             # The server's stream may wait for the client.
-            loop = get_running_loop()
+            loop = asyncio.get_running_loop()
             while piece := await loop.run_in_executor(None, self.read, _CHUNK):
                 yield piece
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import typing as t
-from asyncio import _get_running_loop
 from contextvars import Token
 from functools import update_wrapper
 from types import TracebackType
@@ -20,6 +19,7 @@ from .globals import _cv_app
 from .globals import _cv_request
 from .lazy import lazy
 from .lazy import shared
+from .loop import a_loop_runs
 from .loop import is_async
 from .passed_on import passed_on
 from .routing import Map
@@ -148,7 +148,7 @@ def copy_current_request_context(f: F) -> F:
     copied = ctx.copy()
 
     def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        if is_async(f) and _get_running_loop() is not None:
+        if is_async(f) and a_loop_runs():
             return twin(*args, **kwargs)
         with copied:
             return copied.app.ensure_sync(f)(*args, **kwargs)

@@ -8,13 +8,18 @@ view slows its client and not the machine.
 
 from __future__ import annotations
 
-import asyncio
 import typing as t
 from io import BytesIO
 
 from werkzeug.exceptions import ClientDisconnected
 
+from .lazy import deferred
 from .loop import runs_here
+
+if t.TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = deferred("asyncio")
 
 Message = t.MutableMapping[str, t.Any]
 Receive = t.Callable[[], t.Awaitable[Message]]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import typing as t
 from inspect import isasyncgen
 
 from .background import Background
 from .incoming import Message
 from .incoming import Receive
+from .lazy import deferred
 from .lazy import shared
 from .loop import run_coroutine
 from .loop import serving_loop
 from .sansio.scaffold import setupmethod
+
+if t.TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = deferred("asyncio")
 
 Send = t.Callable[[Message], t.Awaitable[None]]
 

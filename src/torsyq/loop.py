@@ -10,8 +10,8 @@ Under ASGI that loop is the server's, and plain functions run in worker threads.
 
 from __future__ import annotations
 
-import asyncio
 import os
+import sys
 import threading
 import typing as t
 from concurrent.futures import Executor
@@ -22,6 +22,13 @@ from functools import partial
 from functools import wraps
 from inspect import CO_COROUTINE
 from inspect import iscoroutinefunction
+
+from .lazy import deferred
+
+if t.TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = deferred("asyncio")
 
 #: The loop of the ASGI server whose request is being handled.
 serving_loop: ContextVar[asyncio.AbstractEventLoop] = ContextVar("torsyq.serving_loop")
@@ -56,6 +63,11 @@ if hasattr(os, "register_at_fork"):
 def current_loop() -> asyncio.AbstractEventLoop:
     """Where coroutines run now: the serving loop, or the lasting one where no server has one."""
     return serving_loop.get(None) or _loop or lasting_loop()
+
+
+def a_loop_runs() -> bool:
+    """Whether this is called from within an event loop, where a coroutine can be awaited."""
+    return "asyncio" in sys.modules and asyncio._get_running_loop() is not None
 
 
 def is_async(func: t.Callable[..., t.Any]) -> bool:

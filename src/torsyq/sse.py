@@ -17,7 +17,6 @@ Example::
 
 from __future__ import annotations
 
-import asyncio
 import re
 import typing as t
 from contextvars import copy_context
@@ -30,9 +29,14 @@ from threading import Thread
 from .globals import current_app
 from .globals import request
 from .json import dumps
+from .lazy import deferred
 
 if t.TYPE_CHECKING:
+    import asyncio
+
     from .wrappers import Response
+else:
+    asyncio = deferred("asyncio")
 
 #: What is sent while there is no event: a comment, which says nothing.
 KEEP_ALIVE = b":\n\n"
