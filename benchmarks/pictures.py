@@ -40,7 +40,7 @@ _COLOURS = {
 _GREY = "#8a8f98"
 _STAGES = ("#0d93ad", "#d97706", "#8b5cf6", "#db2777", "#65a30d", "#dc2626", "#5b6b82")
 
-_LEFT, _RIGHT, _TOP, _ROW = 220, 700, 64, 25
+_LEFT, _RIGHT, _TOP, _ROW = 250, 700, 64, 25
 _TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 _LOW, _HIGH = math.log(0.2), math.log(300)
 
@@ -89,7 +89,7 @@ def calls(result: Result) -> str:
 
 
 def _legend() -> str:
-    parts, x = [], _LEFT - 120
+    parts, x = [], _LEFT - 150
     names = [*_COLOURS, "bare"]
     for name in names:
         parts.append(_dot(name, x, 16, FRAMEWORKS[name].title))

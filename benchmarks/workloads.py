@@ -19,6 +19,8 @@ GREETING = "Hello, World!"
 MEGABYTE = b"0123456789abcdef" * 65536
 SHEET = b".steppe { color: #6a8f3c; width: 100% }\n" * 512  # 20 KB
 ROWS = [{"id": n, "name": f"Row <{n}>", "price": n * 1.5} for n in range(20)]
+FILE = random.Random(1).randbytes(1 << 20)  # As a picture or an archive looks.
+CHUNKS = [b"chunk %02d of one hundred\n" % n for n in range(100)]
 ROUTES = 500
 
 
@@ -37,8 +39,7 @@ def static_file() -> Path:
 
 def chunks() -> t.Iterator[bytes]:
     """The answer of the workload ``stream``."""
-    for n in range(100):
-        yield b"chunk %02d of one hundred\n" % n
+    yield from CHUNKS
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def upload(size: int) -> Request:
         f'--{line}\r\nContent-Disposition: form-data; name="file"; filename="data.bin"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
     )
-    body = head.encode() + (MEGABYTE[:size]) + f"\r\n--{line}--\r\n".encode()
+    body = head.encode() + FILE[:size] + f"\r\n--{line}--\r\n".encode()
     kind = f"multipart/form-data; boundary={line}"
     return Request("/upload", "POST", body=body, headers={"Content-Type": kind})
 
@@ -248,9 +249,7 @@ WORKLOADS = (
     Workload("redirect", "redirect", (Request("/redirect"),), redirected, 12),
     Workload("urls", "3 URLs built", (Request("/urls"),), text("/ /user/42 /place/north/7"), 6),
     Workload("static", "static file of 20 KB", (Request("/static/page.css"),), octets(SHEET), 5),
-    Workload(
-        "stream", "stream of 100 chunks", (Request("/stream"),), octets(b"".join(chunks())), 12
-    ),
+    Workload("stream", "stream of 100 chunks", (Request("/stream"),), octets(b"".join(CHUNKS)), 12),
     Workload("big", "answer of 1 MB", (Request("/big"),), octets(MEGABYTE), 18),
     Workload(
         "error",
