@@ -66,6 +66,29 @@ def test_what_is_read_does_not_keep_the_app_alive() -> None:
         call({}, lambda status, headers: None)
 
 
+def test_a_wsgi_function_in_the_place_of_call_is_not_passed_over(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sentry's SDK does this to the class; the loop's walk gives way to it."""
+    seen: list[str] = []
+    original = Flask.__call__
+
+    def patched(self: Flask, environ: t.Any, start_response: t.Any) -> t.Any:
+        seen.append(environ["PATH_INFO"])
+        return original(self, environ, start_response)
+
+    monkeypatch.setattr(Flask, "__call__", patched)
+
+    @app.get("/async")
+    async def view() -> str:
+        return "answered"
+
+    protocol = Http()
+    ask(app, Scope(path="/async"), protocol)
+    assert (protocol.answer[0], protocol.answer[2]) == (200, b"answered")
+    assert seen == ["/async"]
+
+
 # -- RSGI --------------------------------------------------------------------------------------
 
 

@@ -29,10 +29,10 @@ from websockets.sync.client import connect
 from torsyq import Flask
 from torsyq import serve
 from torsyq.cli import ScriptInfo
+from torsyq.cli._checks import check_address
+from torsyq.cli._checks import check_certificate
 from torsyq.serve import AccessFormatter
-from torsyq.serve import check_address
 from torsyq.serve import check_app
-from torsyq.serve import check_certificate
 from torsyq.serve import serve_command
 from torsyq.serve import Trial
 
@@ -396,7 +396,7 @@ def test_the_server_is_asked_for_what_the_options_say(
             seen.update(given)
 
         def serve(self, target_loader: t.Callable[[], Flask], wrap_loader: bool) -> None:
-            seen["app"] = target_loader()
+            seen["app"] = getattr(target_loader(), "__self__", app)
 
     monkeypatch.setattr(granian.server, "Server", Server)
     monkeypatch.setattr(serve, "check_app", lambda info: Trial([], 40))
@@ -420,6 +420,7 @@ def test_the_server_is_asked_for_what_the_options_say(
     assert " * Interface: asgi, workers: 1, threads of each: 5\n" in asgi.output
     assert (seen["interface"], seen["websockets"]) == (Interfaces.ASGI, True)
     assert (seen["blocking_threads"], app.config["ASGI_THREADS"]) == (1, 5)
+    assert seen["app"] is app
 
 
 class Ended(Exception):

@@ -162,6 +162,7 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
                 view_func=lambda **kw: app().send_static_file(**kw),  # type: ignore[union-attr]
             )
 
+    @stock
     def __call__(self, environ: t.Any, start_response: t.Any, send: t.Any = None) -> t.Any:
         """Answer a server: WSGI (:pep:`3333`) with two arguments, ASGI 3 with three.
 

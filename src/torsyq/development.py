@@ -256,7 +256,7 @@ class Engine:
             await send(message)
 
         try:
-            await self.app(scope, receive, watched)
+            await self.app.asgi_app(scope, receive, watched)
         except Exception:
             _log("error", f"Error on request:\n{traceback.format_exc()}")
             if has_started or scope["type"] != "http":

@@ -30,8 +30,6 @@ from .interface import better_on_asgi
 if t.TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from .app import Flask
-
 #: ``--interface`` and what granian calls it.
 INTERFACES = {"wsgi": "WSGI", "asgi": "ASGI", "rsgi": "RSGI"}
 
@@ -241,11 +239,12 @@ def serve(
         workers_kill_timeout=stop_timeout,
     )
     # In each worker. A partial, since it is pickled where processes are not forked.
-    loader = info.load_app if is_wsgi else partial(_load_for_loop, info, threads)
+    loader = info.load_app if is_wsgi else partial(_load_for_loop, info, interface, threads)
     server.serve(target_loader=loader, wrap_loader=False)
 
 
-def _load_for_loop(info: ScriptInfo, threads: int) -> Flask:
+def _load_for_loop(info: ScriptInfo, interface: str, threads: int) -> t.Callable[..., t.Any]:
     app = info.load_app()
     app.config["ASGI_THREADS"] = threads
-    return app
+    # COMPAT: not 'app' for ASGI: Sentry's SDK puts a WSGI function in the place of Flask.__call__.
+    return app if interface == "rsgi" else app.asgi_app
