@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 import threading
 import typing as t
+from functools import cache
 from functools import wraps
 from time import sleep
 from weakref import WeakKeyDictionary
@@ -28,14 +28,16 @@ else:
 #: Seconds that a loop may take to answer.
 LIMIT = 0.1
 
-_PATHS = sysconfig.get_paths()
-# Where the code of others lives.
-_NOT_THE_APPS = (
-    os.path.dirname(__file__) + os.sep,
-    _PATHS["stdlib"] + os.sep,
-    _PATHS["purelib"] + os.sep,
-    _PATHS["platlib"] + os.sep,
-)
+
+@cache
+def _not_the_apps() -> tuple[str, ...]:
+    """Where the code of others lives."""
+    import sysconfig
+
+    paths = sysconfig.get_paths()
+    own = os.path.dirname(__file__)
+    return tuple(f"{p}{os.sep}" for p in (own, *map(paths.get, ("stdlib", "purelib", "platlib"))))
+
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWatch] = WeakKeyDictionary()
 _lock = threading.Lock()
@@ -123,7 +125,7 @@ def _frame_of_app(frame: FrameType) -> FrameType:
     """The innermost call that is neither Python's, nor an installed package's, nor Torsyq's."""
     inner: FrameType | None = frame
     while inner is not None:
-        if not inner.f_code.co_filename.startswith(_NOT_THE_APPS):
+        if not inner.f_code.co_filename.startswith(_not_the_apps()):
             return inner
         inner = inner.f_back
     return frame
