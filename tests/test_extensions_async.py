@@ -27,6 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 HELLO = """
 import asyncio
+from pathlib import Path
 
 from cachelib import FileSystemCache
 from flask import Flask, abort, g, redirect, render_template_string, session, url_for

@@ -423,6 +423,26 @@ def test_the_server_is_asked_for_what_the_options_say(
     assert seen["app"] is app
 
 
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [
+        ([], "wsgi, workers: 1, threads of each: 9"),
+        (
+            ["WebSockets", "async views"],
+            "asgi (the app contains WebSockets and async views), workers: 1, threads of each: 7",
+        ),
+    ],
+)
+def test_what_the_app_contains_decides(
+    features: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "check_app", lambda info: Trial(features, 7))
+    monkeypatch.setattr(serve, "serve", lambda info, **options: None)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    result = CliRunner().invoke(serve_command, ["-p", "0"], obj=ScriptInfo("hello"))
+    assert f" * Interface: {said}\n" in result.output
+
+
 class Ended(Exception):
     """In place of the end of the process."""
 
