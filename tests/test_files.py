@@ -104,7 +104,7 @@ def test_a_file_is_sent_with_werkzeug_s_headers(root: Path, name: str, method: s
         {"use_x_sendfile": True},
         {"response_class": werkzeug.wrappers.Response},
     ],
-    ids=str,
+    ids=lambda value: str(value).partition(" at 0x")[0],
 )
 @pytest.mark.parametrize("name", ["style.css", "pack.tar.gz"])
 def test_every_option_does_what_werkzeug_s_does(
