@@ -19,7 +19,6 @@ PATIENCE = 30.0
 """Seconds after which what has not happened will not."""
 
 
-
 # How each server is told to serve ``hello:app`` at a port; none is told what the app speaks
 # unless it asks.
 SERVERS: dict[str, str] = {
