@@ -430,6 +430,7 @@ class _Inbox:
         self._room: asyncio.Future[None] | None = None
         self._was_read = False
         self._viewer_knows = False
+        self._is_refusing = False
         self._listening: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -451,11 +452,17 @@ class _Inbox:
                 data = message.get("bytes") or b""
             if self._is_too_big(data):
                 code, reason = 1009, "message too big"
+                self._is_refusing = True
                 await self._refuse(code, reason)
                 break
-            await self._put(data)
+            self._put(data)
+            while len(self._messages) >= _MESSAGES_KEPT or self._size > _BYTES_KEPT:
+                self._room = asyncio.get_running_loop().create_future()
+                await self._room
         else:
             return
+        # Whoever was woken by a message that came just before answers it first.
+        await asyncio.sleep(0)
         self._over(code, reason)
         delay = _GRACE if self._was_read else 0
         # The present context would hold the websocket as long as the timer runs.
@@ -469,15 +476,10 @@ class _Inbox:
             return False
         return len(data.encode() if isinstance(data, str) else data) > limit
 
-    async def _put(self, data: str | bytes) -> None:
+    def _put(self, data: str | bytes) -> None:
         self._messages.append(data)
         self._size += len(data)
         self._wake_reader()
-        # Whoever waits for it answers it first, before what comes next may be the client's going.
-        await asyncio.sleep(0)
-        while len(self._messages) >= _MESSAGES_KEPT or self._size > _BYTES_KEPT:
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
 
     async def get(self) -> str | bytes:
         """The next message.
@@ -535,11 +537,12 @@ class _Inbox:
 
     async def stop(self) -> None:
         """Stop listening."""
-        if self._timer is not None:
-            self._timer.cancel()
         listening = self._listening
         if listening is not None and listening is not asyncio.current_task():
             # Its context holds the websocket.
             self._listening = None
-            listening.cancel()
+            if not self._is_refusing:
+                listening.cancel()
             await asyncio.wait([listening])
+        if self._timer is not None:
+            self._timer.cancel()
