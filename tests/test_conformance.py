@@ -311,6 +311,12 @@ def test_the_verdict(
     assert capsys.readouterr().out == f"1 passed, {int(lost)} failed\n"
 
 
+def test_without_flasks_own_suite_nothing_is_proved(compared: verdict.Result) -> None:
+    compared["lost"] = []
+    flask = verdict.absent(suite(name="Flask"), "no network")
+    assert driver._verdict([flask, compared]) == 1
+
+
 def test_a_suite_that_passes_nothing_on_flask_proves_nothing(compared: verdict.Result) -> None:
     empty = verdict.compare(suite(), Run({}, {}, 1.0), Run({}, {}, 1.0))
     assert driver._verdict([empty]) == 1
