@@ -93,7 +93,7 @@ def test_the_main_program_is_named_after_its_file(
     if main_file is None:
         monkeypatch.delattr(main, "__file__", raising=False)
     else:
-        monkeypatch.setattr(main, "__file__", main_file)
+        monkeypatch.setattr(main, "__file__", main_file, raising=False)
     app = framework.Flask("__main__", root_path="/", instance_path="/i")
     assert app.name == ("program" if main_file else "__main__")
 

@@ -54,10 +54,16 @@ EXTRA_CONFIG = {
 }
 
 
+# Filled in when first used, in Flask as here.
+FILLED_LATER = {"flask.testing._werkzeug_version"}
+
+
 def differences(there: Facts, here: Facts, path: str) -> t.Iterator[str]:
     """Everything of Flask's that is not the same in Torsyq."""
     for name, wanted in there.items():
         full = f"{path}.{name}"
+        if full in FILLED_LATER and name in here:
+            continue
         if name not in here:
             yield f"{full} is missing"
         else:

@@ -45,7 +45,8 @@ class lazy(t.Generic[T]):
         if instance is None:
             return self
         value = self.compute(instance)
-        setattr(instance, self.name, value)
+        # Not setattr: a subclass may have put a property in this one's place, and ask super().
+        instance.__dict__[self.name] = value
         return value
 
     if t.TYPE_CHECKING:
