@@ -22,10 +22,6 @@ from __future__ import annotations
 import collections.abc as cabc
 import sys
 import typing as t
-from concurrent.futures import Executor
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from inspect import CO_COROUTINE
 from itertools import chain
 from types import TracebackType
 
@@ -36,7 +32,7 @@ from werkzeug.exceptions import InternalServerError
 from werkzeug.routing import RequestRedirect
 from werkzeug.routing import RoutingException
 
-from .blocking import watched
+from .calling import Calling
 from .ctx import _sentinel
 from .ctx import AppContext
 from .ctx import RequestContext
@@ -44,12 +40,8 @@ from .globals import _cv_app
 from .globals import _cv_request
 from .globals import request
 from .helpers import _CollectErrors
-from .lazy import shared
 from .lazy import stock
 from .logging import printable
-from .loop import is_async
-from .loop import run_coroutine
-from .loop import run_in_thread
 from .responses import Responses
 from .sessions import SessionInterface
 from .signals import appcontext_tearing_down
@@ -72,7 +64,7 @@ _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tup
 _WEBSOCKET = "This URL is a WebSocket. WebSockets need an ASGI server."
 
 
-class Walk(Responses):
+class Walk(Calling, Responses):
     """The part of :class:`.Flask` that answers requests."""
 
     request_class: type[Request]
@@ -582,55 +574,3 @@ class Walk(Responses):
                 self, _sync_wrapper=self._sync_wrapper, exc=exc
             )
         errors.raise_any("Errors during app context teardown")
-
-    # Sync and async.
-
-    @stock
-    def ensure_sync(self, func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
-        """*func* itself, or for an ``async def`` a function that runs it to its end."""
-        # PERF: is_async, inlined for plain functions (1 Python call of 2 a hook).
-        code = getattr(func, "__code__", None)
-        plain = code is not None and not code.co_flags & CO_COROUTINE
-        if plain and "_is_coroutine_mark" not in func.__dict__:
-            return func
-        return self.async_to_sync(func) if is_async(func) else func
-
-    def async_to_sync(
-        self, func: t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]]
-    ) -> t.Callable[..., t.Any]:
-        """Make a function that runs the ``async def`` *func* on the process's event loop.
-
-        The loop lasts as long as the process, so that what belongs to a loop (a connection pool,
-        an HTTP client) serves every request. Context variables are seen, and changes come back.
-
-        Example::
-
-            result = app.async_to_sync(fetch)(url)
-        """
-        if self.config["DEBUG"]:
-            func = watched(func, self.logger)
-        return run_coroutine(func)
-
-    @shared
-    def thread_pool(self) -> Executor:
-        """The worker threads in which sync code runs under ASGI; ``ASGI_THREADS`` of them."""
-        return ThreadPoolExecutor(self.config["ASGI_THREADS"], f"{self.name}-worker")
-
-    async def _call(self, func: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any) -> t.Any:
-        """Await *func* if it is ``async def``; run it in a worker thread if it is not.
-
-        Torsyq's own steps do not wait for anything and run in place. A function may carry its
-        async twin in ``_twin``.
-        """
-        if is_async(func):
-            return await func(*args, **kwargs)
-        if getattr(func, "_stock", None) is True:
-            return func(*args, **kwargs)
-        twin = getattr(func, "_twin", None)
-        if twin is not None:
-            return await twin(*args, **kwargs)
-        return await run_in_thread(self.thread_pool, func, *args, **kwargs)
-
-    def _sync_wrapper(self, func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
-        # What Blinker wraps the sync receivers of a signal with, when it awaits the others.
-        return partial(self._call, func)
