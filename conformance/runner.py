@@ -8,9 +8,11 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import typing as t
 
@@ -78,9 +80,15 @@ def run(
     command = [str(python), "-m", "pytest", "-p", "conformance_witness"]
     # A file that needs what is not installed here (an LDAP library, say) takes no other with it.
     command += ["-q", "-ra", "--tb=short", "--continue-on-collection-errors", *suite.args, *tests]
-    env = side_environment(suite, side, python) | {"CONFORMANCE_WITNESS": str(account)}
+    # A folder of its own: pytest clears up what other runs on the machine left in the common one.
+    scratch = tempfile.mkdtemp(prefix=f"{suite.slug}-")
+    env = side_environment(suite, side, python) | {"TMPDIR": scratch}
+    env["CONFORMANCE_WITNESS"] = str(account)
     started = time.monotonic()
-    ended = _bounded(command, cwd, env, log, suite.minutes * 60)
+    try:
+        ended = _bounded(command, cwd, env, log, suite.minutes * 60)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     return _read(account, time.monotonic() - started, ended)
 
 
