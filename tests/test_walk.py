@@ -11,6 +11,7 @@ import typing as t
 import weakref
 from functools import wraps
 from types import FrameType
+from unittest import mock
 
 import flask
 import pytest
@@ -345,6 +346,18 @@ def test_a_wsgi_application_is_taken_as_the_response(app: Flask, client: FlaskCl
     response = client.get("/")
     assert (response.status, response.data) == ("299 Fine", b"other")
     assert response.headers["X-Other"] == "yes"
+
+
+def test_what_can_be_called_is_a_wsgi_application_even_if_it_can_be_awaited_too(
+    app: Flask, client: FlaskClient
+) -> None:
+    """Tests of applications return mocks, which can do everything."""
+
+    @app.get("/")
+    def view() -> t.Any:
+        return mock.MagicMock()
+
+    assert client.get("/").data == b""
 
 
 def test_a_response_of_the_class_is_returned_as_it_is(app: Flask) -> None:

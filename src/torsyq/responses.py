@@ -62,8 +62,6 @@ class Responses(App):
             response = error_response(rv, request.environ, self.response_class)
         elif isinstance(rv, cabc.Iterator):
             return self.response_class(rv, status=status, headers=headers)
-        elif isinstance(rv, cabc.AsyncIterable):
-            return self.response_class(EitherIterator(rv), status=status, headers=headers)
         elif isinstance(rv, BaseResponse) or callable(rv):
             try:
                 response = self.response_class.force_type(rv, request.environ)  # type: ignore[arg-type]
@@ -71,6 +69,8 @@ class Responses(App):
                 raise TypeError(f"{error}\n{_not_a_response(rv)}").with_traceback(
                     sys.exc_info()[2]
                 ) from None
+        elif isinstance(rv, cabc.AsyncIterable):
+            return self.response_class(EitherIterator(rv), status=status, headers=headers)
         else:
             raise TypeError(_not_a_response(rv))
 
