@@ -25,8 +25,10 @@ from .globals import session
 from .helpers import get_debug_flag
 from .helpers import get_flashed_messages
 from .helpers import get_load_dotenv
+from .lazy import is_stock
 from .lazy import stock
 from .passed_on import passed_on
+from .routing import Map
 from .rsgi import Rsgi
 from .rsgi import Spoken
 from .sessions import SecureCookieSessionInterface
@@ -41,6 +43,11 @@ if t.TYPE_CHECKING:
     from .testing import FlaskClient
     from .testing import FlaskCliRunner
     from .testing_async import AsyncClient
+
+# PERF: looked at when one of them is set, not in each request (4 % of one).
+_ASKED_BY_CONTEXTS = frozenset(
+    {"app_context", "create_url_adapter", "subdomain_matching", "url_map"}
+)
 
 # Stay as they are in the fragment of a URL.
 _ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"
@@ -120,6 +127,8 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
     #: Opens and saves the session.
     session_interface: SessionInterface = SecureCookieSessionInterface()
 
+    _plain_contexts: bool
+
     def __init__(
         self,
         import_name: str,
@@ -161,6 +170,21 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
                 host=static_host,
                 view_func=lambda **kw: app().send_static_file(**kw),  # type: ignore[union-attr]
             )
+
+    def __setattr__(self, name: str, value: t.Any) -> None:
+        """Set an attribute; some say anew what the contexts may do without asking the app."""
+        super().__setattr__(name, value)
+        if name in _ASKED_BY_CONTEXTS:
+            self._plain_contexts = self._has_plain_contexts()
+
+    def _has_plain_contexts(self) -> bool:
+        """Whether the contexts are made, and URLs matched, in Torsyq's own way and no other."""
+        return (
+            isinstance(getattr(self, "url_map", None), Map)
+            and not getattr(self, "subdomain_matching", True)
+            and is_stock(self.app_context)
+            and is_stock(self.create_url_adapter)
+        )
 
     @stock
     def __call__(self, environ: t.Any, start_response: t.Any, send: t.Any = None) -> t.Any:

@@ -22,10 +22,8 @@ from .lazy import shared
 from .loop import a_loop_runs
 from .loop import is_async
 from .passed_on import passed_on
-from .routing import Map
 from .signals import appcontext_popped
 from .signals import appcontext_pushed
-from .wrappers import Request
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -34,6 +32,7 @@ if t.TYPE_CHECKING:
     from . import typing as ft
     from .app import Flask
     from .sessions import SessionMixin
+    from .wrappers import Request
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 
@@ -42,6 +41,15 @@ BACKGROUND = "torsyq.background"
 
 # Tells "no exception was given" from "there was none".
 _sentinel = object()
+
+_new = object.__new__
+# PERF: bound once, since reading a method of an imported object binds it anew (2 % of a request).
+_current_app_context = _cv_app.get
+_enter_app_context = _cv_app.set
+_leave_app_context = _cv_app.reset
+_current_request_context = _cv_request.get
+_enter_request_context = _cv_request.set
+_leave_request_context = _cv_request.reset
 
 
 class _AppCtxGlobals:
@@ -186,10 +194,12 @@ class AppContext:
     times; the last pop runs the teardown functions.
     """
 
+    # For each push the token to undo it with, and what was here before the push.
+    _cv_tokens: tuple[Token[AppContext], t.Any] | None = None
+
     def __init__(self, app: Flask) -> None:
         self.app = app
-        self._cv_tokens: list[Token[AppContext]] = []
-        if getattr(app.create_url_adapter, "_stock", None) is not True:
+        if not app._plain_contexts:
             self.url_adapter = app.create_url_adapter(None)
 
     @shared
@@ -204,13 +214,13 @@ class AppContext:
 
     def push(self) -> None:
         """Make this the current application context."""
-        self._cv_tokens.append(_cv_app.set(self))
+        self._cv_tokens = _enter_app_context(self), self._cv_tokens
         if appcontext_pushed.receivers:
             appcontext_pushed.send(self.app, _async_wrapper=self.app.ensure_sync)
 
     async def push_async(self) -> None:
         """:meth:`push` on the event loop."""
-        self._cv_tokens.append(_cv_app.set(self))
+        self._cv_tokens = _enter_app_context(self), self._cv_tokens
         if appcontext_pushed.receivers:
             await appcontext_pushed.send_async(self.app, _sync_wrapper=self.app._sync_wrapper)
 
@@ -219,14 +229,16 @@ class AppContext:
 
         :raises AssertionError: another context was pushed after this one and is still there.
         """
+        token, before = self._cv_tokens  # type: ignore[misc]
         try:
-            if len(self._cv_tokens) == 1:
+            if before is None:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 self.app.do_teardown_appcontext(exc)
         finally:
-            current = _cv_app.get()
-            _cv_app.reset(self._cv_tokens.pop())
+            current = _current_app_context()
+            self._cv_tokens = before
+            _leave_app_context(token)
 
         if current is not self:
             raise AssertionError(f"Popped wrong app context. ({current!r} instead of {self!r})")
@@ -235,14 +247,16 @@ class AppContext:
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
+        token, before = self._cv_tokens  # type: ignore[misc]
         try:
-            if len(self._cv_tokens) == 1:
+            if before is None:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 await self.app.do_teardown_appcontext_async(exc)
         finally:
-            current = _cv_app.get()
-            _cv_app.reset(self._cv_tokens.pop())
+            current = _current_app_context()
+            self._cv_tokens = before
+            _leave_app_context(token)
 
         if current is not self:
             raise AssertionError(f"Popped wrong app context. ({current!r} instead of {self!r})")
@@ -283,9 +297,8 @@ class RequestContext:
     """
 
     _pushed = False
-    # PERF: flags, and not a look into __dict__, which makes a dict of the attributes (5 %).
-    _session_is_open = False
-    _has_url_adapter = False
+    #: A message flashed in this request or the one before; None before they are first read.
+    flashes: list[tuple[str, str]] | None = None
 
     def __init__(
         self,
@@ -299,25 +312,22 @@ class RequestContext:
             request = app.request_class(environ)
             request.json_module = app.json
         self.request = request
-        self.flashes: list[tuple[str, str]] | None = None
+        self._after_request_functions: list[ft.AfterRequestCallable[t.Any]] = []
+        self._cv_tokens: tuple[Token[RequestContext], AppContext | None, t.Any] | None = None
+        # PERF: flags, and not a look into __dict__, which makes a dict of the attributes.
+        self._session_is_open = session is not None
         if session is not None:
             self._session = session
-            self._session_is_open = True
-        self._after_request_functions: list[ft.AfterRequestCallable[t.Any]] = []
-        self._cv_tokens: list[tuple[Token[RequestContext], AppContext | None]] = []
-        if (
-            app.config["TRUSTED_HOSTS"] is not None
-            or app.subdomain_matching
-            or not isinstance(app.url_map, Map)
-            or getattr(app.create_url_adapter, "_stock", None) is not True
-        ):
+        # Whether the map may be asked without an adapter.
+        self._has_plain_url = app._plain_contexts and app.config["TRUSTED_HOSTS"] is None
+        if not self._has_plain_url:
             # Making the adapter has an effect someone can see: it may refuse the request.
             self.url_adapter  # noqa: B018
 
     @lazy
     def url_adapter(self) -> MapAdapter | None:
         """Matches the request's URL, and builds others relative to it."""
-        self._has_url_adapter = True
+        self._has_plain_url = False
         try:
             return self.app.create_url_adapter(self.request)
         except HTTPException as error:
@@ -366,7 +376,7 @@ class RequestContext:
         request = self.request
         try:
             found = None
-            if not self._has_url_adapter:
+            if self._has_plain_url:
                 # The constructor saw that the map is ours; of an odd host it tells nothing.
                 found = self.app.url_map.lookup(request.environ)  # type: ignore[attr-defined]
             if found is None and self.url_adapter is not None:
@@ -382,22 +392,21 @@ class RequestContext:
         Opens the session and matches the URL.
         """
         app = self.app
-        current = _cv_app.get(None)
+        current = _current_app_context(None)
         if current is not None and current.app is app:
             app_ctx = None
-        elif not self._has_url_adapter and getattr(app.app_context, "_stock", None) is True:
+        elif app._plain_contexts:
             # PERF: app.app_context(), AppContext(app) and its push, inlined (3 Python calls of 23).
-            app_ctx = AppContext.__new__(AppContext)
+            app_ctx = _new(AppContext)
             app_ctx.app = app
-            app_ctx._cv_tokens = [_cv_app.set(app_ctx)]
+            app_ctx._cv_tokens = _enter_app_context(app_ctx), None
             if appcontext_pushed.receivers:
                 appcontext_pushed.send(app, _async_wrapper=app.ensure_sync)
         else:
             app_ctx = app.app_context()
             app_ctx.push()
 
-        self._cv_tokens.append((_cv_request.set(self), app_ctx))
-
+        self._cv_tokens = _enter_request_context(self), app_ctx, self._cv_tokens
         self._pushed = True
         # COMPAT: some extensions set an interface that derives from nothing.
         if not getattr(app.session_interface, "_lazy", False):
@@ -408,22 +417,21 @@ class RequestContext:
     async def push_async(self) -> None:
         """:meth:`push` on the event loop."""
         app = self.app
-        current = _cv_app.get(None)
+        current = _current_app_context(None)
         if current is not None and current.app is app:
             app_ctx = None
-        elif not self._has_url_adapter and getattr(app.app_context, "_stock", None) is True:
+        elif app._plain_contexts:
             # PERF: app.app_context(), AppContext(app) and its push, inlined (3 Python calls of 23).
-            app_ctx = AppContext.__new__(AppContext)
+            app_ctx = _new(AppContext)
             app_ctx.app = app
-            app_ctx._cv_tokens = [_cv_app.set(app_ctx)]
+            app_ctx._cv_tokens = _enter_app_context(app_ctx), None
             if appcontext_pushed.receivers:
                 await appcontext_pushed.send_async(app, _sync_wrapper=app._sync_wrapper)
         else:
             app_ctx = app.app_context()
             await app_ctx.push_async()
 
-        self._cv_tokens.append((_cv_request.set(self), app_ctx))
-
+        self._cv_tokens = _enter_request_context(self), app_ctx, self._cv_tokens
         self._pushed = True
         # COMPAT: some extensions set an interface that derives from nothing.
         if not getattr(app.session_interface, "_lazy", False):
@@ -439,26 +447,24 @@ class RequestContext:
 
         :raises AssertionError: another context was pushed after this one and is still there.
         """
-        last = len(self._cv_tokens) == 1
+        token, app_ctx, before = self._cv_tokens  # type: ignore[misc]
+        request = self.request
         try:
-            if last:
+            if before is None:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 try:
                     self.app.do_teardown_request(exc)
                 finally:
-                    # PERF: Request.close only closes uploaded files; left out where there are none.
-                    request = self.request
-                    if "files" in request.__dict__ or type(request).close is not Request.close:
+                    if request._to_close:
                         request.close()
         finally:
-            current = _cv_request.get()
-            token, app_ctx = self._cv_tokens.pop()
-            _cv_request.reset(token)
-            if last:
+            current = _current_request_context()
+            self._cv_tokens = before
+            _leave_request_context(token)
+            if before is None:
                 # What refers to the request and is referred to by it would wait for the
                 # collector: the environment, and the error's traceback with its frames.
-                request = self.request
                 environ = request.environ
                 environ["werkzeug.request"] = None
                 error = request.routing_exception
@@ -474,26 +480,24 @@ class RequestContext:
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
-        last = len(self._cv_tokens) == 1
+        token, app_ctx, before = self._cv_tokens  # type: ignore[misc]
+        request = self.request
         try:
-            if last:
+            if before is None:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 try:
                     await self.app.do_teardown_request_async(exc)
                 finally:
-                    # PERF: Request.close only closes uploaded files; left out where there are none.
-                    request = self.request
-                    if "files" in request.__dict__ or type(request).close is not Request.close:
+                    if request._to_close:
                         request.close()
         finally:
-            current = _cv_request.get()
-            token, app_ctx = self._cv_tokens.pop()
-            _cv_request.reset(token)
-            if last:
+            current = _current_request_context()
+            self._cv_tokens = before
+            _leave_request_context(token)
+            if before is None:
                 # What refers to the request and is referred to by it would wait for the
                 # collector: the environment, and the error's traceback with its frames.
-                request = self.request
                 environ = request.environ
                 environ["werkzeug.request"] = None
                 error = request.routing_exception

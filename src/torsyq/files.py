@@ -29,7 +29,7 @@ from werkzeug.security import safe_join
 from werkzeug.wsgi import FileWrapper
 
 from .headers import check_header
-from .headers import content_type_item
+from .headers import content_type_items
 from .headers import Headers
 from .wrappers import Response
 
@@ -177,7 +177,7 @@ def _describe(
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, str]]:
     described = (
         ("Content-Disposition", _dump_disposition(disposition, os.path.basename(path))),
-        content_type_item(mimetype),
+        *content_type_items(mimetype),
         ("Content-Length", str(size)),
         ("Last-Modified", _http_date(mtime)),
     )

@@ -201,14 +201,14 @@ def to_uri(location: str) -> str:
 
 
 @lru_cache(128)
-def content_type_item(mimetype: str) -> tuple[str, str]:
-    """The header that names *mimetype*, with the charset where one belongs.
+def content_type_items(mimetype: str) -> tuple[tuple[str, str]]:
+    """The header that names *mimetype*, with the charset where one belongs, as a list of one.
 
     :raises ValueError: it contains CR, LF or NUL.
     """
     content_type = get_content_type(mimetype, "utf-8")
     check_header("Content-Type", content_type)
-    return "Content-Type", content_type
+    return (("Content-Type", content_type),)
 
 
 def parse_date(value: str | None) -> datetime | None:

@@ -77,12 +77,17 @@ class shared(lazy[T]):
 def stock(method: F) -> F:
     """Mark an overridable step as Torsyq's own version of it.
 
-    Where ``getattr(app.step, "_stock", None) is True``, nobody has replaced the step (in a
+    Where :func:`is_stock` finds the mark on ``app.step``, nobody has replaced the step (in a
     subclass, on the class or on the instance), so what it is known to do may be done later or
     in fewer calls. A replacement does not carry the mark and gets exactly Flask's calls.
     """
     method._stock = True  # type: ignore[attr-defined]
     return method
+
+
+def is_stock(method: t.Callable[..., t.Any]) -> bool:
+    """Whether *method* is marked by :func:`stock`. A mock, which has any attribute, is not."""
+    return getattr(method, "_stock", None) is True
 
 
 class imported:

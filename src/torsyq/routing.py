@@ -78,8 +78,8 @@ class Plan:
         self.merge_slashes = url_map.merge_slashes
         #: The tree below the slash every path begins with; None: Werkzeug answers everything.
         self.tree: Node | None = None
-        #: The rules of each static path, by the path as the server sends it.
-        self.static: dict[str, tuple[Rule, ...]] = {}
+        #: The rules of each static path by method, by the path as the server sends it.
+        self.static: dict[str, dict[str, Rule]] = {}
         #: What may end a static path in one more segment.
         self.endings: dict[str, tuple[Node, tuple[Ending, ...]]] = {}
         #: How to build the URLs of an endpoint, filled in at first need.
@@ -172,10 +172,11 @@ class Map(WerkzeugMap):
         if environ["wsgi.url_scheme"] not in _HTTP or "HTTP_UPGRADE" in environ:
             return None
         raw: str = environ.get("PATH_INFO", "/")
-        method: str = environ["REQUEST_METHOD"].upper()
-        for rule in plan.static.get(raw, ()):
-            if rule.methods is None or method in rule.methods:
-                return rule, {}
+        method: str = environ["REQUEST_METHOD"]
+        if (by_method := plan.static.get(raw)) is not None:
+            static = by_method.get(method)
+            if static is not None:
+                return static, {}
         head, _, tail = raw.rpartition("/")
         if (found := plan.endings.get(head)) is not None and tail.isascii():
             node, endings = found
@@ -187,7 +188,7 @@ class Map(WerkzeugMap):
                         break
             except ValueError:
                 pass  # more digits than int takes: left to Werkzeug below
-        return self._search(plan, raw, method)
+        return self._search(plan, raw, method.upper())
 
     def _search(self, plan: Plan, raw: str, method: str) -> tuple[Rule, dict[str, t.Any]] | None:
         """Look a path up in the plan's tree; the rest of :meth:`lookup`."""

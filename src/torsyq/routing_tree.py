@@ -122,16 +122,25 @@ def compile_tree(state: State, rivals: t.Callable[[Rule], tuple[Rule, ...]]) -> 
     return node
 
 
-def static_paths(node: Node, path: str = "") -> t.Iterator[tuple[str, tuple[Rule, ...]]]:
-    """Every path below *node* that has no dynamic segment, as a server sends it, and its rules.
+def static_paths(node: Node, path: str = "") -> t.Iterator[tuple[str, dict[str, Rule]]]:
+    """Every path below *node* that has no dynamic segment, as a server sends it, and its rules
+    by method.
 
     Only those where each rule is plain, so that the first with the method is the answer. No
     path is matched with two slashes in front: Werkzeug makes them one first.
     """
-    if node.leaves and all(leaf.plain for leaf in node.leaves) and path[:2] != "//":
-        yield path.encode().decode("latin1"), tuple(leaf.rule for leaf in node.leaves)
+    if node.leaves and all(map(_is_plain_leaf, node.leaves)) and path[:2] != "//":
+        by_method: dict[str, Rule] = {}
+        for leaf in node.leaves:
+            for method in leaf.rule.methods or ():
+                by_method.setdefault(method, leaf.rule)
+        yield path.encode().decode("latin1"), by_method
     for text, child in node.static.items():
         yield from static_paths(child, f"{path}/{text}")
+
+
+def _is_plain_leaf(leaf: Leaf) -> bool:
+    return leaf.plain and leaf.rule.methods is not None
 
 
 class Ending(t.NamedTuple):
