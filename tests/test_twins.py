@@ -66,9 +66,17 @@ class Plain(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        if isinstance(node.func, ast.Call) and ast.unparse(node.func.func) == "self.ensure_sync":
-            node.func = node.func.args[0]
+        func = node.func
+        if isinstance(func, ast.IfExp) and ast.unparse(func.test) == "sync":
+            func = func.orelse
+        if isinstance(func, ast.Call) and ast.unparse(func.func) == "self.ensure_sync":
+            node.func = func.args[0]
         return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        """Whether hooks are sync is for the step alone to know."""
+        self.generic_visit(node)
+        return None if ast.unparse(node.targets[0]) == "sync" else node
 
 
 # What a twin does otherwise, as (the step's text, the twin's text), each with the reason.

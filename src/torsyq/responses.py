@@ -50,12 +50,12 @@ class Responses(App):
                 f"The view function for {request.endpoint!r} did not return a valid response."
                 " The function either returned None or ended without a return statement."
             )
+        if isinstance(rv, (str, bytes, bytearray)):
+            # The constructor takes these two, so they are not applied again.
+            return self.response_class(rv, status=status, headers=headers)
         response: t.Any
         if isinstance(rv, self.response_class):
             response = rv
-        elif isinstance(rv, (str, bytes, bytearray)):
-            # The constructor takes these two, so they are not applied again.
-            return self.response_class(rv, status=status, headers=headers)
         elif isinstance(rv, (dict, list)):
             response = self.json.response(rv)
         elif isinstance(rv, HTTPException):

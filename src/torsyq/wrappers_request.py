@@ -340,8 +340,8 @@ class Request(RequestBase):
     @property
     def blueprints(self) -> list[str]:
         """The names of that blueprint and of the ones it is nested in, innermost first."""
-        name = self.blueprint
-        if name is None:
+        rule = self.url_rule
+        if rule is None or "." not in rule.endpoint or (name := self.blueprint) is None:
             return []
         names = [name]
         while "." in name:

@@ -104,7 +104,7 @@ _replaceable = _steps - {"_status", "direct_passthrough", "headers", "response"}
 
 
 class _Folded:
-    """An attribute that a response made of text or bytes alone does not have until it is read.
+    """An attribute that a response made of nothing but a body does not have until it is read.
 
     Then it gets all there are of this kind, but for those that were assigned meanwhile.
     """
@@ -120,12 +120,15 @@ class _Folded:
         status, code, items, body = response._made_of
         response._made_of = None
         headers = _new_headers(Headers)
-        headers._list = [*items, ("Content-Length", str(len(body)))]
+        headers._list = [*items]
+        if type(body) is bytes:
+            headers._list.append(("Content-Length", str(len(body))))
+            body = [body]
         own = response.__dict__
         own.setdefault("_status", status)
         own.setdefault("_status_code", code)
         own.setdefault("headers", headers)
-        own.setdefault("response", [body])
+        own.setdefault("response", body)
         return own[self.name]
 
 
@@ -153,10 +156,10 @@ class Response(ResponseBase):
 
     direct_passthrough = False
 
-    # A response made of text or bytes alone is this: status, code, headers without the length,
-    # body. Whatever of it is read makes attributes of all of it.
+    # A response made of nothing but a body is this: status, code, headers without the length,
+    # the bytes or chunks. Whatever of it is read makes attributes of all of it.
     # PERF: made and sent in 0.5 us and 2 Python calls, instead of 12.3 and 45.
-    _made_of: tuple[str, int, Iterable[tuple[str, str]], bytes] | None = None
+    _made_of: tuple[str, int, Iterable[tuple[str, str]], t.Any] | None = None
     if not t.TYPE_CHECKING:
         headers = _Folded()
         response = _Folded()
@@ -190,23 +193,22 @@ class Response(ResponseBase):
         if isinstance(response, str):
             response = response.encode()
         if (
-            type(response) is bytes
-            and headers is None
+            headers is None
             and content_type is None
             and type(status) is int
             and status in _LINES_WITH_BODY
-            and self.automatically_set_content_length
+            and (
+                self.automatically_set_content_length
+                if type(response) is bytes
+                else hasattr(response, "__next__")
+            )
             and not direct_passthrough
         ):
             if mimetype is None:
                 mimetype = self.default_mimetype
             if mimetype is not None:
-                self._made_of = (
-                    _LINES_WITH_BODY[status],
-                    status,
-                    content_type_items(mimetype),
-                    response,
-                )
+                line = _LINES_WITH_BODY[status]
+                self._made_of = line, status, content_type_items(mimetype), response
                 return
         self._status, self._status_code = self._clean_status(status)
         if direct_passthrough:
@@ -265,8 +267,11 @@ class Response(ResponseBase):
         made = self._made_of
         if made is not None and len(self.__dict__) == 1 and environ["REQUEST_METHOD"] != "HEAD":
             status, _, headers, body = made
-            start_response(status, [*headers, ("Content-Length", str(len(body)))])
-            return [body]
+            if type(body) is bytes:
+                start_response(status, [*headers, ("Content-Length", str(len(body)))])
+                return [body]
+            start_response(status, [*headers])
+            return Chunks(encode_chunks(body), self.close)
         # PERF: 2 us less than Werkzeug's steps, 8 us for a file.
         to_send = self._headers_as_they_are()
         if to_send is None:
@@ -360,6 +365,14 @@ class Response(ResponseBase):
         if self.direct_passthrough:
             return self.response  # type: ignore[return-value]
         return Chunks(self.iter_encoded(), self.close)
+
+    def close(self) -> None:
+        """Close the body, and call what was left with :meth:`call_on_close`."""
+        body = self.response if self._made_of is None else self._made_of[3]
+        if hasattr(body, "close"):
+            body.close()
+        for func in self.__dict__.get("_on_close", ()):
+            func()
 
     @classmethod
     def force_type(cls, response: ResponseBase, environ: WSGIEnvironment | None = None) -> Response:

@@ -12,6 +12,7 @@ from itertools import chain
 from werkzeug.exceptions import Aborter
 from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import BadRequestKeyError
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError
 from werkzeug.routing import Rule
 from werkzeug.utils import redirect as _redirect
@@ -384,13 +385,13 @@ class App(Websockets):
         """
         if not self.error_handler_spec:
             return None
-        exc_class, code = self._get_exc_class_and_code(type(e))
+        code = type(e).code if isinstance(e, HTTPException) else None
         for c in (code, None) if code is not None else (None,):
-            for name in chain(blueprints, (None,)):
+            for name in (*blueprints, None):
                 handlers = self.error_handler_spec[name][c]
                 if not handlers:
                     continue
-                for cls in exc_class.__mro__:
+                for cls in type(e).__mro__:
                     handler = handlers.get(cls)
                     if handler is not None:
                         return handler
