@@ -251,7 +251,9 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
         trusted_hosts = config["TRUSTED_HOSTS"]
         if trusted_hosts is not None:
             request.trusted_hosts = trusted_hosts
-        request.host = get_host(environ, request.trusted_hosts)
+        if request.trusted_hosts is not None:
+            # Else nothing can be refused, and the host is read when it is asked for.
+            request.host = get_host(environ, request.trusted_hosts)
 
         server_name = None if self.url_map.host_matching else config["SERVER_NAME"]
         subdomain = None

@@ -315,9 +315,10 @@ class RequestContext:
         self._after_request_functions: list[ft.AfterRequestCallable[t.Any]] = []
         self._cv_tokens: tuple[Token[RequestContext], AppContext | None, t.Any] | None = None
         # PERF: flags, and not a look into __dict__, which makes a dict of the attributes.
-        self._session_is_open = session is not None
+        self._session_is_open = False
         if session is not None:
             self._session = session
+            self._session_is_open = True
         # Whether the map may be asked without an adapter.
         self._has_plain_url = app._plain_contexts and app.config["TRUSTED_HOSTS"] is None
         if not self._has_plain_url:

@@ -202,7 +202,9 @@ def url_for(
     :param values: the variables of the rule; what is left over becomes the query string.
     :raises werkzeug.routing.BuildError: no route fits.
     """
-    return current_app.url_for(
+    ctx = _cv_app.get(None)
+    app = current_app if ctx is None else ctx.app  # The proxy says what is missing.
+    return app.url_for(
         endpoint,
         _anchor=_anchor,
         _method=_method,

@@ -280,9 +280,12 @@ class Map(WerkzeugMap):
             adapter.__dict__ = {
                 "map": self,
                 "subdomain": subdomain,
+                "default_method": env["REQUEST_METHOD"],
                 "_environ": env,
                 "_name": server_name,
             }
+            if not env.get("SCRIPT_NAME", "/"):
+                adapter.script_name = "/"
             return adapter
         if subdomain is None and server_name and not self.host_matching and isinstance(env, dict):
             subdomain = _strange_host(env, server_name)
@@ -343,9 +346,9 @@ class Map(WerkzeugMap):
 class MapAdapter(WerkzeugMapAdapter):
     """Werkzeug's adapter, which matches and builds URLs for one request; see :meth:`Map.bind`.
 
-    Made from an environment it holds only that; the attributes (``server_name``,
-    ``script_name``, ``url_scheme``, ``path_info``, ``default_method``, ``query_args``,
-    ``websocket``) are read from it when they are first needed.
+    Made from an environment it holds little else; the attributes (``server_name``,
+    ``script_name``, ``url_scheme``, ``path_info``, ``query_args``, ``websocket``) are read from it
+    when they are first needed.
 
     PERF: 0.55 us to make instead of 3.7.
     """
@@ -514,7 +517,6 @@ def _strange_host(environ: WSGIEnvironment, server_name: str) -> str | None:
 
 #: How an adapter made from an environment comes to each attribute.
 _READERS: dict[str, t.Callable[[MapAdapter], t.Any]] = {
-    "default_method": lambda adapter: adapter._environ["REQUEST_METHOD"],
     "path_info": _path_info,
     "query_args": _query_args,
     "script_name": _script_name,

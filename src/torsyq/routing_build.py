@@ -78,10 +78,14 @@ class Recipe:
 
     def _suits(self, values: dict[str, t.Any]) -> bool:
         """Whether no value is missing or other than its default, before one is converted."""
-        return all(values.get(name) is not None for name, _, _ in self.slots) and not any(
-            (value := values.get(name)) is not None and default != value
-            for name, default in self.defaults.items()
-        )
+        for name, _, _ in self.slots:
+            if values.get(name) is None:
+                return False
+        for name, default in self.defaults.items():
+            value = values.get(name)
+            if value is not None and value != default:
+                return False
+        return True
 
     def _query(self, values: dict[str, t.Any], append_unknown: bool) -> str:
         """The values that are not in the path, as a query with its question mark."""

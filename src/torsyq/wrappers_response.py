@@ -192,21 +192,19 @@ class Response(ResponseBase):
             status = self.default_status
         if isinstance(response, str):
             response = response.encode()
-        if (
-            headers is None
-            and content_type is None
-            and type(status) is int
-            and status in _LINES_WITH_BODY
-            and (
-                self.automatically_set_content_length
-                if type(response) is bytes
-                else hasattr(response, "__next__")
-            )
-            and not direct_passthrough
-        ):
+        if headers is None and content_type is None and not direct_passthrough:
             if mimetype is None:
                 mimetype = self.default_mimetype
-            if mimetype is not None:
+            if (
+                type(status) is int
+                and status in _LINES_WITH_BODY
+                and mimetype is not None
+                and (
+                    self.automatically_set_content_length
+                    if type(response) is bytes
+                    else hasattr(response, "__next__")
+                )
+            ):
                 line = _LINES_WITH_BODY[status]
                 self._made_of = line, status, content_type_items(mimetype), response
                 return
