@@ -95,7 +95,7 @@ class Request(RequestBase):
     #: What the rule's variable parts matched, by name.
     view_args: dict[str, t.Any] | None = None
     #: Why no rule matched; raised when the request is dispatched.
-    routing_exception: HTTPException | None
+    routing_exception: HTTPException | None = None
 
     _max_content_length: int | None = None
     _max_form_memory_size: int | None = None
@@ -108,7 +108,9 @@ class Request(RequestBase):
         self.environ = environ
         self.method = environ.get("REQUEST_METHOD", "GET").upper()
         self.shallow = shallow
-        self.routing_exception = None
+        self.routing_exception = (
+            None  # PERF: read three times, faster from here than from the class.
+        )
         if populate_request and not shallow:
             environ["werkzeug.request"] = self
 
