@@ -35,10 +35,12 @@ class Responses(App):
         :raises TypeError: it is None, or nothing of these.
         """
         kind = type(rv)
-        if kind is str:
+        if kind is str or kind is bytes:
             return self.response_class(rv)  # type: ignore[arg-type]
         if kind is dict or kind is list:
             return self.json.response(rv)  # type: ignore[return-value]
+        if kind is self.response_class:
+            return rv  # type: ignore[return-value]
 
         status: t.Any = None
         headers: t.Any = None
@@ -91,13 +93,13 @@ class Responses(App):
 
 def _unpack(rv: tuple[t.Any, ...]) -> tuple[t.Any, t.Any, t.Any]:
     """The body, status and headers of the tuple that a view returned."""
-    if len(rv) == 3:
-        return rv
     if len(rv) == 2:
         body, second = rv
-        if isinstance(second, (Headers, dict, tuple, list)):
+        if type(second) is not int and isinstance(second, (Headers, dict, tuple, list)):
             return body, None, second
         return body, second, None
+    if len(rv) == 3:
+        return rv
     raise TypeError(
         "The view function did not return a valid response tuple."
         " The tuple must have the form (body, status, headers),"
