@@ -11,8 +11,6 @@ from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.datastructures import MultiDict
 from werkzeug.formparser import FormDataParser as _FormDataParser
 
-from .multipart import parse_plain
-
 if t.TYPE_CHECKING:
     from werkzeug.datastructures import FileStorage
 
@@ -137,6 +135,8 @@ def parse_multipart(
     """
     if not boundary or not boundary.isascii():
         return None
+    from .multipart import parse_plain
+
     parts = parse_plain(body, boundary.encode(), max_field_size, max_parts)
     if parts is None:
         return None

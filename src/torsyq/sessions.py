@@ -14,19 +14,24 @@ from collections.abc import MutableMapping
 from datetime import datetime
 from datetime import UTC
 
-from itsdangerous import BadData
-from itsdangerous import URLSafeTimedSerializer
 from werkzeug.datastructures import CallbackDict
 
 from .cookies import find_cookie
 from .json.tag import TaggedJSONSerializer
+from .lazy import deferred
 from .passed_on import passed_on
-from .signing import signing_serializer
 from .wrappers import Request
 
 if t.TYPE_CHECKING:
+    import itsdangerous
+    from itsdangerous import URLSafeTimedSerializer
+
+    from . import signing
     from .app import Flask
     from .wrappers import Response
+else:
+    itsdangerous = deferred("itsdangerous")
+    signing = deferred("torsyq.signing")
 
 
 class SessionMixin(MutableMapping[str, t.Any]):
@@ -235,15 +240,15 @@ class SecureCookieSessionInterface(SessionInterface):
         settings = (keys, self.salt, self.serializer, self.key_derivation, self.digest_method)
 
         try:
-            return signing_serializer(*settings)
+            return signing.signing_serializer(*settings)
         except TypeError:  # something that can't be hashed, so can't be remembered by
-            return signing_serializer.__wrapped__(*settings)
+            return signing.signing_serializer.__wrapped__(*settings)
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """The session in the request's cookie. It is empty when there is none, or one that is too
         old or not ours. ``None`` when there is no secret key."""
-        signing = self.get_signing_serializer(app)
-        if signing is None:
+        serializer = self.get_signing_serializer(app)
+        if serializer is None:
             return None
 
         name = self.get_cookie_name(app)
@@ -264,10 +269,10 @@ class SecureCookieSessionInterface(SessionInterface):
 
         max_age = int(app.permanent_session_lifetime.total_seconds())
         try:
-            data = signing.loads(value, max_age=max_age)
+            data = serializer.loads(value, max_age=max_age)
         # Not BadSignature alone: what the key signed before the application had other tags may not
         # be readable any more, and should not shut its client out.
-        except BadData:
+        except itsdangerous.BadData:
             return self.session_class()
 
         try:
@@ -309,12 +314,12 @@ class SecureCookieSessionInterface(SessionInterface):
         response.delete_cookie(self.get_cookie_name(app), **self._cookie_attributes(app))
 
     def _set_cookie(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        signing = self.get_signing_serializer(app)
-        assert signing is not None  # a session that was opened has a key
+        serializer = self.get_signing_serializer(app)
+        assert serializer is not None  # a session that was opened has a key
 
         response.set_cookie(
             self.get_cookie_name(app),
-            signing.dumps(dict(session)),
+            serializer.dumps(dict(session)),
             expires=self.get_expiration_time(app, session),
             **self._cookie_attributes(app),
         )

@@ -7,7 +7,6 @@ standard library's :mod:`json` with a few more types.
 from __future__ import annotations
 
 import dataclasses
-import decimal
 import json
 import typing as t
 import uuid
@@ -18,10 +17,16 @@ from types import MappingProxyType
 
 from werkzeug.http import http_date
 
+from ..lazy import deferred
+
 if t.TYPE_CHECKING:
+    import decimal
+
     from werkzeug.sansio.response import Response
 
     from ..sansio.app import App
+else:
+    decimal = deferred("decimal")
 
 # The C function of an interpreter that has one; the way it is called is the same since 3.1.
 c_make_encoder: t.Any = getattr(_json_encoder, "c_make_encoder", None)

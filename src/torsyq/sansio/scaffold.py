@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import pathlib
 import sys
 import typing as t
 from collections import defaultdict
@@ -21,12 +20,17 @@ from werkzeug.utils import cached_property
 from .. import typing as ft
 from .._template_context import _default_template_ctx_processor
 from ..helpers import get_root_path
+from ..lazy import deferred
 from ..lazy import shared
 from ..passed_on import passed_on
 
 if t.TYPE_CHECKING:
+    import pathlib
+
     from click import Group
     from jinja2 import BaseLoader
+else:
+    pathlib = deferred("pathlib")
 
 # "No value given", where ``None`` is a value.
 _sentinel = object()
