@@ -91,7 +91,6 @@ _SOURCES: dict[str, dict[str, str]] = {
         "FileSystemLoader": "jinja2",
     },
     "sessions": {
-        "BadData": "itsdangerous",
         "BadSignature": "itsdangerous",
         "URLSafeTimedSerializer": "itsdangerous",
         "timezone": "datetime",
