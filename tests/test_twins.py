@@ -101,7 +101,11 @@ DIFFERENCES = {
             "        self._sync_views[endpoint] = view\n"
             "    view = sync_view\n",
             "",
-        )
+        ),
+        (
+            "view(**request.view_args) if request.view_args else view()",
+            "view(**request.view_args)",
+        ),
     ],
 }
 

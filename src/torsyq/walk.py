@@ -262,7 +262,8 @@ class Walk(Calling, Responses):
             if sync_view is view:
                 self._sync_views[endpoint] = view
             view = sync_view
-        return view(**request.view_args)  # type: ignore[arg-type,no-any-return]
+        # PERF: without the dict of no arguments 1 % of a request.
+        return view(**request.view_args) if request.view_args else view()  # type: ignore[no-any-return]
 
     async def dispatch_request_async(self) -> ft.ResponseReturnValue:
         """:meth:`dispatch_request` on the event loop."""
