@@ -147,7 +147,7 @@ async def ask_at_once(port: int, paths: dict[str, str]) -> dict[str, tuple[str, 
     granian 2.8.7 starts at most one thread when a request arrives, and none where it takes an old
     thread for idle that just took another request. Then that one lies in the queue until a thread
     is free or a further request comes: a bare WSGI callable with a barrier stays one short, too,
-    about once in a hundred times on a busy machine. So further requests come, until all is said.
+    about once in two hundred times on a busy machine. So further requests come, until all is said.
     """
     asked = asyncio.gather(*(ask(port, path, n) for n, path in paths.items()))
     further = []
