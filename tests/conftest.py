@@ -12,7 +12,8 @@ from torsyq import Flask
 from torsyq.globals import _cv_app
 from torsyq.globals import _cv_request
 from torsyq.testing import FlaskClient
-from torsyq.testing_async import AsgiClient
+
+from .protocols import PROTOCOLS
 
 # Examples are not timed: the machine that runs them may be busy.
 settings.register_profile("torsyq", deadline=None)
@@ -53,9 +54,18 @@ def client(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
-def anyclient(app: Flask, request: pytest.FixtureRequest) -> FlaskClient:
-    """A client for each protocol, in turn: what holds on one holds on the other."""
-    if request.param == "asgi":
-        app.test_client_class = AsgiClient
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every way a request can take, in turn, for all that ``test_client()`` makes of any app.
+
+    Over WSGI; over ASGI, walking in a worker thread; over ASGI, walking on the event loop.
+    """
+    name: str = request.param
+    monkeypatch.setattr(Flask, "test_client_class", PROTOCOLS[name])
+    return name
+
+
+@pytest.fixture
+def anyclient(app: Flask, protocol: str) -> FlaskClient:
+    """A client for each way in turn: what holds on one holds on the others."""
     return app.test_client()

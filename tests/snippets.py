@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 import types
 import typing as t
 from pathlib import Path
@@ -11,18 +9,19 @@ from pathlib import Path
 import jinja2
 import pytest
 
+from .protocols import framework_of
+from .protocols import FRAMEWORKS
+
 if t.TYPE_CHECKING:
     from torsyq import Flask
 
 SNIPPETS = Path(__file__).parents[1] / "examples" / "quickstart"
 
 
-@pytest.fixture(params=["torsyq", "flask"], autouse=True)
+@pytest.fixture(params=FRAMEWORKS, autouse=True)
 def framework(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """The module that ``import flask`` means in the snippets."""
-    module = importlib.import_module(request.param)
-    monkeypatch.setitem(sys.modules, "flask", module)
-    return module
+    """The module that ``import flask`` means in the snippets, over each protocol in turn."""
+    return framework_of(request.param, monkeypatch)
 
 
 @pytest.fixture
@@ -35,6 +34,13 @@ def app(framework: types.ModuleType) -> Flask:
 
 @pytest.fixture
 def client(app: Flask) -> t.Any:
+    return app.test_client()
+
+
+@pytest.fixture
+def wsgi_client(app: Flask, framework: types.ModuleType) -> t.Any:
+    """A client for what only WSGI has: contexts that are kept, answers that are not yet read."""
+    app.test_client_class = framework.testing.FlaskClient
     return app.test_client()
 
 

@@ -162,12 +162,13 @@ def test_methods_options_and_requirements_come_from_the_view(client: FlaskClient
     assert rule(torsyq) == rule(flask)
 
 
-def test_automatic_options_can_be_switched_off_for_all(app: Flask, client: FlaskClient) -> None:
+def test_automatic_options_can_be_switched_off_for_all(app: Flask, anyclient: FlaskClient) -> None:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.add_url_rule("/", view_func=lambda: "", endpoint="index")
-    assert client.options("/").status_code == 405
+    assert anyclient.options("/").status_code == 405
 
 
+@pytest.mark.usefixtures("protocol")
 @frameworks
 def test_set_up_after_the_first_request_is_refused(framework: Framework) -> None:
     app = framework.Flask("late")
@@ -293,6 +294,7 @@ def test_trapping_is_flasks(
     assert trapped(torsyq) == trapped(flask)
 
 
+@pytest.mark.usefixtures("protocol")
 @frameworks
 def test_a_missing_key_is_named_in_debug_mode_only(framework: Framework) -> None:
     for debug in False, True:
@@ -396,6 +398,7 @@ def test_client_and_runner_classes_can_be_set(app: Flask) -> None:
     assert type(app.test_cli_runner()) is Runner
 
 
+@pytest.mark.usefixtures("protocol")
 def test_an_app_is_freed_with_its_last_reference() -> None:
     import gc
     import weakref

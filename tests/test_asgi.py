@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import traceback
 import typing as t
 from contextvars import ContextVar
 
@@ -50,6 +51,18 @@ def get(app: Flask, path: str = "/", **values: t.Any) -> Exchange:
 
 
 # Where things run.
+
+
+def test_the_client_for_any_protocol_takes_the_way_it_is_named_for(
+    app: Flask, anyclient: FlaskClient, protocol: str
+) -> None:
+    @app.get("/")
+    def view() -> list[str]:
+        return [frame.name for frame in traceback.extract_stack()]
+
+    called: list[str] = anyclient.get("/").get_json()
+    assert ("wsgi_app" in called) is (protocol != "asgi-loop")
+    assert ("_walk_in_thread" in called) is (protocol == "asgi")
 
 
 def test_a_walk_of_sync_functions_runs_whole_in_one_worker_thread(app: Flask) -> None:

@@ -313,6 +313,7 @@ def test_setup_is_over_once_it_is_registered(name: str) -> None:
     assert in_both(build)[0] is AssertionError
 
 
+@pytest.mark.usefixtures("protocol")
 def test_one_blueprint_serves_many_apps() -> None:
     bp = Blueprint("bp", "x")
     bp.get("/")(lambda: torsyq.current_app.name)
@@ -361,6 +362,7 @@ def test_what_is_recorded_once_runs_once_an_app() -> None:
     assert seen == apps
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_subclass_may_make_its_own_state(app: Flask) -> None:
     class Shouting(BlueprintSetupState):
         def add_url_rule(self, rule: str, *args: t.Any, **options: t.Any) -> None:
@@ -378,6 +380,7 @@ def test_a_subclass_may_make_its_own_state(app: Flask) -> None:
     assert app.test_client().get("/pre/PAGE").text == "x"
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_state_adds_a_rule_without_a_view(app: Flask) -> None:
     bp = Blueprint("bp", "x", url_prefix="/pre")
     bp.record(lambda state: state.add_url_rule("/page", "page"))
@@ -396,6 +399,7 @@ def test_a_rule_needs_an_endpoint_or_a_view(app: Flask) -> None:
 # Requests: hooks run outermost scope first on the way in, last on the way out
 
 
+@pytest.mark.usefixtures("protocol")
 def test_hooks_of_nested_blueprints_run_from_the_outside_in(app: Flask) -> None:
     order: list[str] = []
 
@@ -435,6 +439,7 @@ def test_hooks_of_nested_blueprints_run_from_the_outside_in(app: Flask) -> None:
     assert order == ["app values", "app before", "app after", "app teardown"]
 
 
+@pytest.mark.usefixtures("protocol")
 def test_app_wide_hooks_run_for_all_requests(app: Flask) -> None:
     bp = Blueprint("bp", "x")
     ended = []
@@ -462,6 +467,7 @@ def test_app_wide_hooks_run_for_all_requests(app: Flask) -> None:
     assert (answer.text, answer.headers["X-Mark"], ended) == ("Esil", "before", ["before"])
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_context_processor_is_for_the_blueprints_own_templates(app: Flask) -> None:
     bp = Blueprint("bp", "x")
     page = "{{ river or 'none' }}"
@@ -473,6 +479,7 @@ def test_a_context_processor_is_for_the_blueprints_own_templates(app: Flask) -> 
     assert (client.get("/bp").text, client.get("/").text) == ("Esil", "none")
 
 
+@pytest.mark.usefixtures("protocol")
 def test_url_processors_take_a_value_out_and_put_it_back(app: Flask) -> None:
     bp = Blueprint("bp", "x", url_prefix="/<lang>")
 
@@ -492,6 +499,7 @@ def test_url_processors_take_a_value_out_and_put_it_back(app: Flask) -> None:
     assert (client.get("/kk/").text, client.get("/kk/about").text) == ("/kk/about", "/en/")
 
 
+@pytest.mark.usefixtures("protocol")
 def test_app_wide_url_processors_see_all_urls(app: Flask) -> None:
     bp = Blueprint("bp", "x")
     seen = []
@@ -510,6 +518,7 @@ def test_app_wide_url_processors_see_all_urls(app: Flask) -> None:
     assert seen == ["index"]
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_rules_own_defaults_go_before_the_blueprints(app: Flask) -> None:
     bp = Blueprint("bp", "x", url_defaults={"a": 1, "b": 1})
     bp.add_url_rule("/", "all", lambda **values: values, defaults={"b": 2})
@@ -520,6 +529,7 @@ def test_a_rules_own_defaults_go_before_the_blueprints(app: Flask) -> None:
 # Errors
 
 
+@pytest.mark.usefixtures("protocol")
 def test_the_innermost_handler_answers(app: Flask) -> None:
     outer, inner = Blueprint("outer", "x"), Blueprint("inner", "x", url_prefix="/inner")
     app.errorhandler(403)(lambda e: ("app", 403))
@@ -592,6 +602,7 @@ def test_filters_tests_and_globals_reach_all_templates(app: Flask) -> None:
 # URLs
 
 
+@pytest.mark.usefixtures("protocol")
 def test_endpoints_beginning_with_a_dot_are_the_blueprints_own(app: Flask) -> None:
     outer, inner = Blueprint("outer", "x"), Blueprint("inner", "x", url_prefix="/inner")
     inner.get("/", endpoint="index")(lambda: f"{url_for('.index')} {request.blueprints}")
@@ -603,6 +614,7 @@ def test_endpoints_beginning_with_a_dot_are_the_blueprints_own(app: Flask) -> No
     assert client.get("/outer/").text == "/outer/inner/"
 
 
+@pytest.mark.usefixtures("protocol")
 def test_subdomains_add_up() -> None:
     app = Flask("x", subdomain_matching=True)
     app.config["SERVER_NAME"] = "steppe.test"

@@ -136,7 +136,7 @@ def test_the_session_needs_a_pushed_context(app: Flask) -> None:
 
 
 def test_a_session_is_opened_when_first_read(
-    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    app: Flask, anyclient: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
     make = SecureCookieSession.__init__
@@ -148,14 +148,14 @@ def test_a_session_is_opened_when_first_read(
     monkeypatch.setattr(SecureCookieSession, "__init__", counted)
     app.add_url_rule("/untouched", endpoint="untouched", view_func=lambda: "")
     app.add_url_rule("/touched", endpoint="touched", view_func=lambda: str(session.get("n")))
-    client.get("/untouched")
+    anyclient.get("/untouched")
     assert opened == []
-    client.get("/touched")
+    anyclient.get("/touched")
     assert opened == ["/touched"]
 
 
 def test_an_interface_that_opens_its_own_way_is_asked_at_once(
-    app: Flask, client: FlaskClient
+    app: Flask, anyclient: FlaskClient
 ) -> None:
     opened = []
 
@@ -166,7 +166,7 @@ def test_an_interface_that_opens_its_own_way_is_asked_at_once(
 
     app.session_interface = Eager()
     app.add_url_rule("/", endpoint="index", view_func=lambda: "")
-    client.get("/")
+    anyclient.get("/")
     assert opened == ["/"]
 
 
@@ -176,7 +176,7 @@ def test_a_session_without_a_key_is_a_null_session(app: Flask) -> None:
         session["n"] = 1
 
 
-def test_after_this_request_is_for_one_request(app: Flask, client: FlaskClient) -> None:
+def test_after_this_request_is_for_one_request(app: Flask, anyclient: FlaskClient) -> None:
     @app.get("/<name>")
     def view(name: str) -> str:
         if name == "tagged":
@@ -188,8 +188,8 @@ def test_after_this_request_is_for_one_request(app: Flask, client: FlaskClient) 
 
         return name
 
-    assert client.get("/tagged").headers["X-Tag"] == "yes"
-    assert "X-Tag" not in client.get("/plain").headers
+    assert anyclient.get("/tagged").headers["X-Tag"] == "yes"
+    assert "X-Tag" not in anyclient.get("/plain").headers
 
 
 @frameworks
@@ -199,7 +199,7 @@ def test_what_needs_a_request_says_so_without_one(framework: t.Any) -> None:
             use(lambda response: response)
 
 
-def test_a_copied_context_serves_another_thread(app: Flask, client: FlaskClient) -> None:
+def test_a_copied_context_serves_another_thread(app: Flask, anyclient: FlaskClient) -> None:
     found: list[t.Any] = []
 
     @app.get("/work")
@@ -217,7 +217,7 @@ def test_a_copied_context_serves_another_thread(app: Flask, client: FlaskClient)
         thread.join(30)
         return "done"
 
-    assert client.get("/work").text == "done"
+    assert anyclient.get("/work").text == "done"
     assert found == [("/work", 1, 5)]
 
 
@@ -239,7 +239,7 @@ def test_matching_is_kept_for_dispatching(app: Flask) -> None:
             app.dispatch_request()
 
 
-def test_a_map_of_werkzeugs_own_class_is_used(client: FlaskClient) -> None:
+def test_a_map_of_werkzeugs_own_class_is_used(anyclient: FlaskClient) -> None:
     from werkzeug.routing import Map
 
     class Plain(Flask):

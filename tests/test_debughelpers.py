@@ -46,16 +46,19 @@ EXPLANATION = (
 )
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_form_without_enctype_is_explained(upload: t.Callable[..., str]) -> None:
     assert upload(data={"photo": "a.png"}) == f"{EXPLANATION}'a.png'"
     assert upload(data={"photo": ["a.png", "b.png"]}) == f"{EXPLANATION}'a.png', 'b.png'"
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_missing_file_of_another_name_is_not(upload: t.Callable[..., str]) -> None:
     assert upload(data={"other": "a.png"}).startswith("BadRequestKeyError")
     assert upload(json={"photo": "a.png"}).startswith("BadRequestKeyError")
 
 
+@pytest.mark.usefixtures("protocol")
 def test_outside_of_debug_mode_nothing_is_explained(
     app: Flask, upload: t.Callable[..., str]
 ) -> None:
@@ -107,6 +110,7 @@ def test_another_redirect_is_explained_without_the_slash(app: Flask) -> None:
     assert TRAILING not in explain(app, "/a", "http://localhost/b")
 
 
+@pytest.mark.usefixtures("protocol")
 def test_the_walk_raises_it_where_the_method_would_be_lost(app: Flask) -> None:
     app.debug = True
 

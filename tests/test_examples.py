@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from .protocols import framework_of
+from .protocols import FRAMEWORKS
+
 if t.TYPE_CHECKING:
     from torsyq import Flask
     from torsyq.testing import FlaskClient
@@ -27,12 +30,13 @@ def forget(name: str) -> None:
         del sys.modules[module]
 
 
-@pytest.fixture(params=["torsyq", "flask"], scope="module")
+# Not on the loop, where each function may be called in another thread: the journal keeps a
+# connection of SQLite in g, and that is for one thread.
+@pytest.fixture(params=[name for name in FRAMEWORKS if "loop" not in name], scope="module")
 def framework(request: pytest.FixtureRequest) -> cabc.Iterator[types.ModuleType]:
-    """The module that ``import flask`` means in the examples."""
-    module = importlib.import_module(request.param)
+    """The module that ``import flask`` means in the examples, over each protocol in turn."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "flask", module)
+        module = framework_of(request.param, patch)
         patch.syspath_prepend(EXAMPLES)
         yield module
         forget("steppe")

@@ -350,6 +350,7 @@ def test_a_subclass_of_the_response_is_made_by_werkzeug(tree: Path) -> None:
         assert type(response) is Other
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_static_file_is_sent_by_the_app(tree: Path) -> None:
     app = Flask("app", root_path=str(tree), static_folder="inside")
     with app.test_client().get("/inside/sub/b.txt") as response:

@@ -75,7 +75,7 @@ def test_dotenv_files_are_skipped_on_demand(
 # Streams
 
 
-def test_a_stream_reads_what_the_view_could(app: Flask, client: FlaskClient) -> None:
+def test_a_stream_reads_what_the_view_could(app: Flask, anyclient: FlaskClient) -> None:
     @app.get("/<word>")
     def stream(word: str) -> t.Any:
         g.word = word
@@ -86,10 +86,10 @@ def test_a_stream_reads_what_the_view_could(app: Flask, client: FlaskClient) -> 
 
         return torsyq.stream_with_context(body())
 
-    assert client.get("/w?q=1").text == "1 w w"
+    assert anyclient.get("/w?q=1").text == "1 w w"
 
 
-def test_a_stream_is_made_by_a_decorated_function(app: Flask, client: FlaskClient) -> None:
+def test_a_stream_is_made_by_a_decorated_function(app: Flask, anyclient: FlaskClient) -> None:
     @app.get("/")
     def stream() -> t.Any:
         @torsyq.stream_with_context
@@ -99,7 +99,7 @@ def test_a_stream_is_made_by_a_decorated_function(app: Flask, client: FlaskClien
         assert body.__name__ == "body"
         return body("(", last=")")  # type: ignore[arg-type, call-arg]
 
-    assert client.get("/?q=1").text == "(1)"
+    assert anyclient.get("/?q=1").text == "(1)"
 
 
 def test_any_iterable_is_streamed(app: Flask) -> None:
@@ -259,6 +259,7 @@ def test_an_app_that_redirects_otherwise_is_asked(
         assert torsyq.redirect("/there", 308) == "308 /there"  # type: ignore[comparison-overlap]
 
 
+@pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("location", ["//[", "http://[", "//[::1", "\u2100//x", "http://\udcff/"])
 def test_a_redirect_to_nonsense_is_answered(app: Flask, location: str) -> None:
     """The location often comes from the client: ``/login?next=//[``."""
@@ -290,12 +291,12 @@ def test_abort_goes_by_the_app_s_exceptions(app: Flask) -> None:
         torsyq.abort(999)
 
 
-def test_abort_takes_a_finished_response(app: Flask, client: FlaskClient) -> None:
+def test_abort_takes_a_finished_response(app: Flask, anyclient: FlaskClient) -> None:
     @app.get("/")
     def view() -> t.NoReturn:
         torsyq.abort(torsyq.Response("enough", 418))
 
-    assert (client.get("/").status_code, client.get("/").text) == (418, "enough")
+    assert (anyclient.get("/").status_code, anyclient.get("/").text) == (418, "enough")
 
 
 def test_url_for_is_the_app_s(app: Flask) -> None:
@@ -359,6 +360,7 @@ def flashing(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
+@pytest.mark.usefixtures("protocol")
 def test_messages_are_shown_by_the_next_request_and_only_once(
     app: Flask, flashing: FlaskClient
 ) -> None:

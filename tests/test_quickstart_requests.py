@@ -21,6 +21,7 @@ from .snippets import finish
 from .snippets import framework as framework
 from .snippets import run
 from .snippets import templates
+from .snippets import wsgi_client as wsgi_client
 
 if t.TYPE_CHECKING:
     from torsyq import Flask
@@ -162,12 +163,12 @@ def test_without_the_enctype_no_file_arrives(app: Flask, framework: types.Module
 # Cookies
 
 
-def test_a_cookie_is_read(app: Flask, client: t.Any, framework: types.ModuleType) -> None:
+def test_a_cookie_is_read(app: Flask, wsgi_client: t.Any, framework: types.ModuleType) -> None:
     run("cookies_read.py", app=app)
     finish(app, "index")
-    client.set_cookie("username", "ann")
-    with client:
-        client.get("/")
+    wsgi_client.set_cookie("username", "ann")
+    with wsgi_client:
+        wsgi_client.get("/")
         assert framework.request.cookies.get("username") == "ann"
         assert framework.request.cookies.get("other") is None
 
@@ -265,13 +266,13 @@ def test_a_string_becomes_an_html_page(app: Flask, client: t.Any, value: str | b
 @pytest.mark.parametrize("parts", [["a", "б"], [b"a", "б".encode()]])
 @pytest.mark.parametrize("kind", ["iterator", "generator"])
 def test_an_iterator_or_generator_is_streamed(
-    app: Flask, client: t.Any, kind: str, parts: list[t.Any]
+    app: Flask, wsgi_client: t.Any, kind: str, parts: list[t.Any]
 ) -> None:
     def view() -> t.Any:
         return iter(parts) if kind == "iterator" else (part for part in parts)
 
     app.add_url_rule("/", view_func=view)
-    response = client.get("/")
+    response = wsgi_client.get("/")
     assert response.is_streamed
     assert "Content-Length" not in response.headers
     assert response.text == "aб"
@@ -305,13 +306,13 @@ def test_a_tuple_adds_status_and_headers(
     assert response.headers.get("X-It") == header
 
 
-def test_anything_else_is_called_as_a_wsgi_application(app: Flask, client: t.Any) -> None:
+def test_anything_else_is_called_as_a_wsgi_application(app: Flask, wsgi_client: t.Any) -> None:
     def wsgi(environ: dict[str, t.Any], start_response: t.Any) -> list[bytes]:
         start_response("299 OTHER", [("Content-Type", "text/x-other")])
         return [environ["PATH_INFO"].encode()]
 
     app.add_url_rule("/wsgi", view_func=lambda: wsgi)
-    response = client.get("/wsgi")
+    response = wsgi_client.get("/wsgi")
     assert (response.status, response.mimetype) == ("299 OTHER", "text/x-other")
     assert response.text == "/wsgi"
 

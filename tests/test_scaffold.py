@@ -89,6 +89,7 @@ def test_hooks_are_kept_in_the_order_they_came() -> None:
         assert functions == [first, second]
 
 
+@pytest.mark.usefixtures("protocol")
 def test_what_was_written_to_a_registry_later_is_seen(app: Flask) -> None:
     client = app.test_client()
     assert client.get("/").status_code == 404
@@ -96,6 +97,7 @@ def test_what_was_written_to_a_registry_later_is_seen(app: Flask) -> None:
     assert client.get("/").text == "from the registry"
 
 
+@pytest.mark.usefixtures("protocol")
 def test_the_endpoint_decorator_gives_a_rule_its_view(app: Flask) -> None:
     app.add_url_rule("/", endpoint="later")
 
@@ -109,6 +111,7 @@ def test_the_endpoint_decorator_gives_a_rule_its_view(app: Flask) -> None:
 # Routes
 
 
+@pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("method", ["get", "post", "put", "delete", "patch"])
 def test_each_method_has_its_decorator(app: Flask, method: str) -> None:
     with pytest.raises(TypeError, match=r"^Use the 'route' decorator to use the 'methods' arg"):
@@ -188,6 +191,7 @@ def complaint(call: t.Callable[[], object]) -> tuple[type[BaseException], str] |
     return None
 
 
+@pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("name", SETUP_METHODS)
 def test_setup_is_over_after_the_first_request(name: str) -> None:
     def late(package: t.Any) -> tuple[type[BaseException], str] | None:
@@ -309,6 +313,7 @@ def a_blueprint(**options: t.Any) -> Blueprint:
 kinds = pytest.mark.parametrize("kind", [an_app, a_blueprint])
 
 
+@pytest.mark.usefixtures("protocol")
 @kinds
 def test_static_files_are_sent(kind: Kind, tmp_path: Path, app: Flask) -> None:
     (tmp_path / "a.txt").write_text("text")
@@ -355,6 +360,7 @@ def test_the_age_of_files_is_configured(
         assert kind().get_send_file_max_age("a.css") == seconds
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_blueprint_may_decide_the_age_of_its_own_files(app: Flask, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
 

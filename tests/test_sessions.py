@@ -150,6 +150,7 @@ ALL_ATTRIBUTES = {
 
 @pytest.mark.usefixtures("now")
 class TestSameAnswerAsFlask:
+    @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize("cookie", [None, "session=rubbish", "session=", "a=b; session=x.y.z"])
     @pytest.mark.parametrize(
         "config",
@@ -167,6 +168,7 @@ class TestSameAnswerAsFlask:
         headers = same(view, cookie, **config)
         assert ("Vary", "Cookie") in headers or view is nothing
 
+    @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize("permanent", [True, False])
     @pytest.mark.parametrize("config", [{}, {"SESSION_REFRESH_EACH_REQUEST": False}])
     @pytest.mark.parametrize("view", [nothing, write, write_permanent, clear, dump])
@@ -176,17 +178,20 @@ class TestSameAnswerAsFlask:
             data["_permanent"] = True
         same(view, cookie_for(data), **config)
 
+    @pytest.mark.usefixtures("protocol")
     def test_only_a_permanent_session_is_refreshed_untouched(self) -> None:
         assert same(nothing, cookie_for({"b": 2})) == []
         headers = same(nothing, cookie_for({"b": 2, "_permanent": True}))
         assert [name for name, _ in headers] == ["Set-Cookie", "Vary"]
 
+    @pytest.mark.usefixtures("protocol")
     def test_clearing_deletes_the_cookie_with_the_attributes_it_was_set_with(self) -> None:
         cookie = cookie_for({"b": 2}).replace("session=", "s-x=")
         headers = dict(same(clear, cookie, **ALL_ATTRIBUTES))
         for part in ("s-x=;", "Max-Age=0", "Domain=example.org", "Path=/q", "Partitioned"):
             assert part in headers["Set-Cookie"]
 
+    @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize(
         "view",
         [
@@ -205,6 +210,7 @@ class TestSameAnswerAsFlask:
     def test_a_look_at_it_makes_the_answer_vary(self, view: View) -> None:
         assert same(view) == [("Vary", "Cookie")]
 
+    @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize("vary", ["Cookie", "cookie", "Accept", "*", "Accept, cookie"])
     def test_vary_is_added_to(self, vary: str) -> None:
         def view(session: t.Any) -> t.Any:
@@ -213,18 +219,21 @@ class TestSameAnswerAsFlask:
 
         same(view)
 
+    @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize("second", [0, A_MONTH, A_MONTH + 1, -1])
     def test_age(self, second: int, now: t.Callable[[float], None]) -> None:
         cookie = cookie_for({"b": 2})
         now(NOW + second)
         same(dump, cookie)
 
+    @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize("lifetime", [0, 10, timedelta(seconds=10), timedelta(days=1000)])
     def test_lifetime(self, lifetime: object, now: t.Callable[[float], None]) -> None:
         cookie = cookie_for({"b": 2})
         now(NOW + 10)
         same(dump, cookie, PERMANENT_SESSION_LIFETIME=lifetime)
 
+    @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize(
         "fallbacks", [None, [], ["old"], ("older", "old"), ["x", b"old"], "old"]
     )
@@ -238,18 +247,21 @@ class TestSameAnswerAsFlask:
                 SECRET_KEY_FALLBACKS=fallbacks,
             )
 
+    @pytest.mark.usefixtures("protocol")
     def test_of_several_cookies_the_first_counts(self) -> None:
         good = cookie_for({"b": 2})
         same(dump, f"{good}; session=x")
         same(dump, f"session=x; {good}")
         same(dump, f"session=; {good}")
 
+    @pytest.mark.usefixtures("protocol")
     def test_what_json_does_not_have_is_an_error_of_the_app(self) -> None:
         def view(session: t.Any) -> None:
             session["a"] = {1, 2}
 
         assert answer(torsyq, view)[0] == answer(flask, view)[0] == 500
 
+    @pytest.mark.usefixtures("protocol")
     def test_an_unknown_samesite_is_an_error_of_the_app(self) -> None:
         config: dict[str, t.Any] = {"SESSION_COOKIE_SAMESITE": "Maybe", "TESTING": True}
         for framework in (torsyq, flask):
@@ -278,11 +290,13 @@ class TestSameAnswerAsFlask:
 class TestBetterThanFlask:
     """Where Flask answers such a cookie with 500."""
 
+    @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize("data", [5, [1], "text", [["a", 1], 2], True])
     def test_signed_data_that_is_no_dict_is_an_empty_session(self, data: object) -> None:
         status, _, text = answer(torsyq, dump, cookie_for(data), TESTING=True)
         assert (status, text) == (200, "{}")
 
+    @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize("payload", ["[" * 100_000, "{", '{" u":"x"}', '{" t":5}', '{" b":1}'])
     def test_signed_text_that_can_not_be_read_is_an_empty_session(self, payload: str) -> None:
         class Plain:
@@ -301,6 +315,7 @@ class TestBetterThanFlask:
         status, _, body = answer(torsyq, dump, f"session={text}", TESTING=True)
         assert (status, body) == (200, "{}")
 
+    @pytest.mark.usefixtures("protocol")
     def test_pairs_make_a_session_as_in_flask(self) -> None:
         assert answer(torsyq, dump, cookie_for([["a", 1]]))[2] == "{'a': 1}"
 
@@ -410,6 +425,7 @@ class TestNullSession:
             assert "a" not in session
             assert type(session._get_current_object()) is NullSession  # type: ignore[attr-defined]
 
+    @pytest.mark.usefixtures("protocol")
     def test_it_is_never_saved(self) -> None:
         assert answer(torsyq, dump, SECRET_KEY=None)[1] == answer(flask, dump, SECRET_KEY=None)[1]
         assert answer(torsyq, dump, SECRET_KEY="")[2] == "{}"
@@ -463,7 +479,7 @@ class TestInterface:
         assert serializer is not None
         assert serializer.loads(serializer.dumps({"a": (1,)}), max_age=5) == {"a": (1,)}
 
-    def test_its_parts_can_be_replaced(self, app: torsyq.Flask, client: FlaskClient) -> None:
+    def test_its_parts_can_be_replaced(self, app: torsyq.Flask, anyclient: FlaskClient) -> None:
         class MySession(SecureCookieSession):
             pass
 
@@ -480,8 +496,8 @@ class TestInterface:
             session["n"] = session.get("n", 0) + 1
             return f"{type(session._get_current_object()).__name__} {session['n']}"  # type: ignore[attr-defined]
 
-        assert client.get("/").text == "MySession 1"
-        assert client.get("/").text == "MySession 2"
+        assert anyclient.get("/").text == "MySession 1"
+        assert anyclient.get("/").text == "MySession 2"
 
     def test_expiration(self, app: torsyq.Flask) -> None:
         interface = SecureCookieSessionInterface()
@@ -510,6 +526,7 @@ class TestInterface:
 
 
 class TestOpenedWhenTouched:
+    @pytest.mark.usefixtures("protocol")
     def test_an_untouched_session_is_not_read(
         self, app: torsyq.Flask, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -517,6 +534,7 @@ class TestOpenedWhenTouched:
         app.add_url_rule("/", view_func=lambda: "")
         assert app.test_client().get("/", headers={"Cookie": "a=b"}).status_code == 200
 
+    @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize(
         "name", ["open_session", "save_session", "is_null_session", "get_cookie_name"]
     )
@@ -541,6 +559,7 @@ class TestOpenedWhenTouched:
         app.test_client().get("/")
         assert calls == [name]
 
+    @pytest.mark.usefixtures("protocol")
     def test_a_session_class_of_the_app_s_own_is_made_in_each_request(
         self, app: torsyq.Flask
     ) -> None:
@@ -556,6 +575,7 @@ class TestOpenedWhenTouched:
         app.add_url_rule("/", view_func=lambda: "")
         assert "session=" in app.test_client().get("/").headers["Set-Cookie"]
 
+    @pytest.mark.usefixtures("protocol")
     def test_an_interface_may_be_anything_that_opens_and_saves(self, app: torsyq.Flask) -> None:
         calls: list[str] = []
 

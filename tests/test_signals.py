@@ -59,6 +59,7 @@ def test_the_namespace_is_not_shared() -> None:
     assert signal("request_started") is not flask.signals.request_started
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_request_sends_its_signals_in_order(app: Flask, events: list[Event]) -> None:
     @app.before_request
     def before() -> None:
@@ -97,6 +98,7 @@ def test_a_request_sends_its_signals_in_order(app: Flask, events: list[Event]) -
     assert extras["appcontext_tearing_down"] == {"exc": None}
 
 
+@pytest.mark.usefixtures("protocol")
 def test_an_unhandled_exception_is_told_before_its_response_finishes(
     app: Flask, events: list[Event]
 ) -> None:
@@ -115,6 +117,7 @@ def test_an_unhandled_exception_is_told_before_its_response_finishes(
     assert order.index("got_request_exception") < order.index("request_finished")
 
 
+@pytest.mark.usefixtures("protocol")
 def test_an_http_exception_is_no_exception(app: Flask, events: list[Event]) -> None:
     assert app.test_client().get("/nowhere").status_code == 404
     assert "got_request_exception" not in names_of(events)
@@ -148,6 +151,7 @@ def test_rendering_sends_template_and_context(
     assert sent[0][1]["template"] is sent[1][1]["template"]
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_receiver_added_later_hears_the_next_request(app: Flask) -> None:
     client = app.test_client()
     assert client.get("/").status_code == 404
@@ -162,6 +166,7 @@ def test_a_receiver_added_later_hears_the_next_request(app: Flask) -> None:
     assert heard == [app]
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_receiver_of_another_app_hears_nothing(app: Flask) -> None:
     heard = []
 
@@ -173,6 +178,7 @@ def test_a_receiver_of_another_app_hears_nothing(app: Flask) -> None:
     assert heard == []
 
 
+@pytest.mark.usefixtures("protocol")
 def test_an_async_receiver_is_run_to_its_end(app: Flask) -> None:
     heard = []
 

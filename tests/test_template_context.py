@@ -30,6 +30,7 @@ def test_in_a_request_there_is_the_request_itself(app: Flask) -> None:
         assert names["request"] is request._get_current_object()  # type: ignore[attr-defined]
 
 
+@pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize(("page", "vary"), [("x", None), ("{{ session['k'] }}", "Cookie")])
 def test_only_a_template_that_names_the_session_reads_it(
     app: Flask, page: str, vary: str | None

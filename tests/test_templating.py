@@ -133,6 +133,7 @@ class TestContext:
                 "request": request_ctx.request,
             }
 
+    @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize(
         ("source", "used"),
         [
@@ -284,6 +285,7 @@ class TestEnvironment:
 
 
 class TestStreaming:
+    @pytest.mark.usefixtures("protocol")
     def test_in_a_request_the_stream_keeps_it(self, app: torsyq.Flask) -> None:
         @app.get("/<name>")
         def view(name: str) -> t.Any:

@@ -261,36 +261,36 @@ def test_a_request_that_raised_is_not_kept(app: Flask, client: FlaskClient) -> N
 # Sessions
 
 
-def test_a_session_is_changed_between_requests(app: Flask, client: FlaskClient) -> None:
+def test_a_session_is_changed_between_requests(app: Flask, anyclient: FlaskClient) -> None:
     @app.get("/")
     def view() -> str:
         session["seen"] = True
         return str(session["number"])
 
-    with client.session_transaction() as before:
+    with anyclient.session_transaction() as before:
         assert len(before) == 0
         before["number"] = 42
-    assert client.get("/").text == "42"
-    with client.session_transaction() as after:
+    assert anyclient.get("/").text == "42"
+    with anyclient.session_transaction() as after:
         assert dict(after) == {"number": 42, "seen": True}
 
 
-def test_a_session_is_opened_for_a_request(client: FlaskClient) -> None:
-    with client.session_transaction("/path", base_url="http://elsewhere/") as opened:
+def test_a_session_is_opened_for_a_request(anyclient: FlaskClient) -> None:
+    with anyclient.session_transaction("/path", base_url="http://elsewhere/") as opened:
         opened["a"] = 1
-    assert client.get_cookie("session") is None
-    assert client.get_cookie("session", domain="elsewhere") is not None
+    assert anyclient.get_cookie("session") is None
+    assert anyclient.get_cookie("session", domain="elsewhere") is not None
 
 
-def test_an_error_in_the_block_leaves_the_session_as_it_was(client: FlaskClient) -> None:
+def test_an_error_in_the_block_leaves_the_session_as_it_was(anyclient: FlaskClient) -> None:
     def change_and_fail() -> None:
-        with client.session_transaction() as opened:
+        with anyclient.session_transaction() as opened:
             opened["a"] = 1
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         change_and_fail()
-    assert client.get_cookie("session") is None
+    assert anyclient.get_cookie("session") is None
 
 
 def test_a_session_transaction_leaves_the_current_request(app: Flask, echo: FlaskClient) -> None:
@@ -315,18 +315,18 @@ def test_a_session_needs_a_key(app: Flask, client: FlaskClient) -> None:
         pass
 
 
-def test_a_null_session_is_not_saved(app: Flask, client: FlaskClient) -> None:
+def test_a_null_session_is_not_saved(app: Flask, anyclient: FlaskClient) -> None:
     class Null(SecureCookieSessionInterface):
         def is_null_session(self, obj: object) -> bool:
             return True
 
     app.session_interface = Null()
-    with client.session_transaction() as opened:
+    with anyclient.session_transaction() as opened:
         opened["a"] = 1
-    assert client.get_cookie("session") is None
+    assert anyclient.get_cookie("session") is None
 
 
-def test_the_session_is_saved_with_its_request_current(app: Flask, client: FlaskClient) -> None:
+def test_the_session_is_saved_with_its_request_current(app: Flask, anyclient: FlaskClient) -> None:
     saved = []
 
     class Looking(SecureCookieSessionInterface):
@@ -337,7 +337,7 @@ def test_the_session_is_saved_with_its_request_current(app: Flask, client: Flask
             super().save_session(app, session, response)
 
     app.session_interface = Looking()
-    with client.session_transaction("/path") as opened:
+    with anyclient.session_transaction("/path") as opened:
         assert _cv_request.get(None) is None
         opened["a"] = 1
     assert saved == ["/path"]

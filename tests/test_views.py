@@ -19,6 +19,7 @@ from torsyq.views import MethodView
 from torsyq.views import View
 
 
+@pytest.mark.usefixtures("protocol")
 def test_the_values_of_the_url_are_passed_on(app: Flask) -> None:
     class Hello(View):
         def dispatch_request(self, name: str) -> str:  # type: ignore[override]
@@ -44,6 +45,7 @@ def test_the_view_carries_what_the_class_says() -> None:
     assert view.provide_automatic_options is False
 
 
+@pytest.mark.usefixtures("protocol")
 def test_the_arguments_of_as_view_make_each_instance(app: Flask) -> None:
     made = []
 
@@ -61,6 +63,7 @@ def test_the_arguments_of_as_view_make_each_instance(app: Flask) -> None:
     assert len({id(page) for page in made}) == 3
 
 
+@pytest.mark.usefixtures("protocol")
 def test_one_instance_serves_all_when_asked_to(app: Flask) -> None:
     class Counter(View):
         init_every_request = False
@@ -81,6 +84,7 @@ def test_one_instance_serves_all_when_asked_to(app: Flask) -> None:
     assert [client.get(url).text for url in ("/", "/", "/other")] == ["1", "2", "1"]
 
 
+@pytest.mark.usefixtures("protocol")
 def test_decorators_are_put_around_the_first_innermost(app: Flask) -> None:
     named = []
 
@@ -109,6 +113,7 @@ def test_decorators_are_put_around_the_first_innermost(app: Flask) -> None:
     assert app.test_client().get("/").text == "out(in(x))"
 
 
+@pytest.mark.usefixtures("protocol")
 def test_another_class_put_on_the_view_is_used(app: Flask) -> None:
     """Debugging tools swap the class of a registered view."""
 
@@ -144,6 +149,7 @@ def test_outside_of_an_app_the_message_says_so() -> None:
 # async def, and apps that do something of their own about it
 
 
+@pytest.mark.usefixtures("protocol")
 def test_async_def_is_run_to_its_end(app: Flask) -> None:
     class Page(View):
         async def dispatch_request(self) -> str:  # type: ignore[override]
@@ -187,6 +193,7 @@ def test_an_app_with_its_own_ensure_sync_is_asked_each_time(app: Flask) -> None:
     assert len(asked) == 3
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_method_that_becomes_async_later_is_seen(app: Flask) -> None:
     class Page(View):
         def dispatch_request(self) -> str:
@@ -202,6 +209,7 @@ def test_a_method_that_becomes_async_later_is_seen(app: Flask) -> None:
     assert client.get("/").text == "async"
 
 
+@pytest.mark.usefixtures("protocol")
 def test_dispatch_request_may_be_set_on_the_instance(app: Flask) -> None:
     class Page(View):
         def __init__(self) -> None:
@@ -237,6 +245,7 @@ def test_a_warm_call_adds_one_python_call(app: Flask) -> None:
 # MethodView
 
 
+@pytest.mark.usefixtures("protocol")
 def test_each_method_is_answered_by_its_namesake(app: Flask) -> None:
     class Item(MethodView):
         def get(self, number: int) -> str:
@@ -254,6 +263,7 @@ def test_each_method_is_answered_by_its_namesake(app: Flask) -> None:
     assert sorted(refused.allow) == ["DELETE", "GET", "HEAD", "OPTIONS"]
 
 
+@pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("own_head", [False, True])
 def test_head_falls_to_get_unless_it_has_a_method(app: Flask, own_head: bool) -> None:
     class Page(MethodView):
@@ -270,6 +280,7 @@ def test_head_falls_to_get_unless_it_has_a_method(app: Flask, own_head: bool) ->
     assert answer.headers["X-Answered"] == ("head" if own_head else "get")
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_method_named_but_not_written_is_an_error(app: Flask) -> None:
     class Page(MethodView):
         methods: t.ClassVar = ["GET"]
@@ -279,6 +290,7 @@ def test_a_method_named_but_not_written_is_an_error(app: Flask) -> None:
         app.test_client().get("/")
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_method_of_another_name_can_be_declared(app: Flask) -> None:
     class Page(MethodView):
         methods: t.ClassVar = ["GET", "PROPFIND"]
@@ -290,6 +302,7 @@ def test_a_method_of_another_name_can_be_declared(app: Flask) -> None:
     assert app.test_client().open("/", method="PROPFIND").text == "found"
 
 
+@pytest.mark.usefixtures("protocol")
 def test_options_are_answered_by_a_method_of_that_name(app: Flask) -> None:
     class Page(MethodView):
         provide_automatic_options = False

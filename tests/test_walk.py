@@ -28,7 +28,6 @@ from torsyq import request
 from torsyq import session
 from torsyq.testing import EnvironBuilder
 from torsyq.testing import FlaskClient
-from torsyq.testing_async import AsgiClient
 
 Framework = t.Any  # The modules flask and torsyq, which offer the same names.
 
@@ -205,6 +204,7 @@ PATHS = [
 ]
 
 
+@pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
 def test_events_come_in_the_order_of_flask(
@@ -213,11 +213,6 @@ def test_events_come_in_the_order_of_flask(
     monkeypatch.setattr("time.time", lambda: 1_700_000_000.0)  # Session cookies carry the time.
     requests = [(method, path)] * 2
     assert run_traced(torsyq, requests) == run_traced(flask, requests)
-
-
-def over_asgi(app: Flask) -> None:
-    """Have *app* called over ASGI."""
-    app.test_client_class = AsgiClient
 
 
 def asynchronous(app: Flask) -> None:
@@ -248,24 +243,18 @@ def asynchronous(app: Flask) -> None:
             handlers.update({key: changed(handler) for key, handler in handlers.items()})
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [[over_asgi], [asynchronous], [over_asgi, asynchronous]],
-    ids=["asgi", "async", "asgi async"],
-)
+@pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
-def test_events_come_in_the_same_order_on_either_protocol_and_on_the_loop(
-    changes: list[t.Callable[[Flask], None]], method: str, path: str
+def test_events_come_in_the_same_order_where_every_function_is_async(
+    method: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def change(app: Flask) -> None:
-        for each in changes:
-            each(app)
-
+    monkeypatch.setattr("time.time", lambda: 1_700_000_000.0)
     requests = [(method, path)] * 2
-    assert run_traced(torsyq, requests, change) == run_traced(torsyq, requests)
+    assert run_traced(torsyq, requests, asynchronous) == run_traced(flask, requests)
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_before_request_value_is_the_answer() -> None:
     app = Flask("early")
     called = []
@@ -334,7 +323,7 @@ def test_return_values_become_what_flask_makes_of_them(value: t.Any) -> None:
     assert outcome(torsyq) == outcome(flask)
 
 
-def test_a_wsgi_application_is_taken_as_the_response(app: Flask, client: FlaskClient) -> None:
+def test_a_wsgi_application_is_taken_as_the_response(app: Flask, anyclient: FlaskClient) -> None:
     def other(environ: t.Any, start_response: t.Any) -> list[bytes]:
         start_response("299 Fine", [("X-Other", "yes")])
         return [b"other"]
@@ -343,13 +332,13 @@ def test_a_wsgi_application_is_taken_as_the_response(app: Flask, client: FlaskCl
     def view() -> t.Any:
         return other
 
-    response = client.get("/")
-    assert (response.status, response.data) == ("299 Fine", b"other")
+    response = anyclient.get("/")
+    assert (response.status_code, response.data) == (299, b"other")
     assert response.headers["X-Other"] == "yes"
 
 
 def test_what_can_be_called_is_a_wsgi_application_even_if_it_can_be_awaited_too(
-    app: Flask, client: FlaskClient
+    app: Flask, anyclient: FlaskClient
 ) -> None:
     """Tests of applications return mocks, which can do everything."""
 
@@ -357,7 +346,7 @@ def test_what_can_be_called_is_a_wsgi_application_even_if_it_can_be_awaited_too(
     def view() -> t.Any:
         return mock.MagicMock()
 
-    assert client.get("/").data == b""
+    assert anyclient.get("/").data == b""
 
 
 def test_a_response_of_the_class_is_returned_as_it_is(app: Flask) -> None:
@@ -378,27 +367,27 @@ def test_a_callable_that_is_no_wsgi_application_is_explained(app: Flask) -> None
 # Set-up may change until, and registries after, the first request.
 
 
-def test_late_changes_of_public_registries_are_seen(app: Flask, client: FlaskClient) -> None:
+def test_late_changes_of_public_registries_are_seen(app: Flask, anyclient: FlaskClient) -> None:
     @app.get("/")
     def view() -> str:
         return "old"
 
-    assert client.get("/").text == "old"
+    assert anyclient.get("/").text == "old"
     app.view_functions["view"] = lambda: "new"
-    assert client.get("/").text == "new"
+    assert anyclient.get("/").text == "new"
 
     app.before_request_funcs.setdefault(None, []).append(lambda: g.setdefault("x", 1) and None)
     app.after_request_funcs.setdefault(None, []).append(
         lambda response: response.headers.update({"X-Late": str(g.x)}) or response
     )
-    assert client.get("/").headers["X-Late"] == "1"
+    assert anyclient.get("/").headers["X-Late"] == "1"
 
     app.url_map.add(app.url_rule_class("/late", endpoint="late"))
     app.view_functions["late"] = lambda: "late"
-    assert client.get("/late").text == "late"
+    assert anyclient.get("/late").text == "late"
 
 
-def test_a_view_that_becomes_async_is_awaited(app: Flask, client: FlaskClient) -> None:
+def test_a_view_that_becomes_async_is_awaited(app: Flask, anyclient: FlaskClient) -> None:
     @app.get("/")
     def view() -> str:
         return "sync"
@@ -406,10 +395,10 @@ def test_a_view_that_becomes_async_is_awaited(app: Flask, client: FlaskClient) -
     async def later() -> str:
         return "async"
 
-    assert client.get("/").text == "sync"
+    assert anyclient.get("/").text == "sync"
     app.view_functions["view"] = later
-    assert client.get("/").text == "async"
-    assert client.get("/").text == "async"
+    assert anyclient.get("/").text == "async"
+    assert anyclient.get("/").text == "async"
 
 
 def test_every_step_can_be_overridden() -> None:
@@ -451,7 +440,7 @@ def test_every_step_can_be_overridden() -> None:
     ]
 
 
-def test_middleware_wraps_wsgi_app(app: Flask, client: FlaskClient) -> None:
+def test_middleware_wraps_wsgi_app(app: Flask, anyclient: FlaskClient) -> None:
     inner = app.wsgi_app
 
     def middleware(environ: t.Any, start_response: t.Any) -> t.Any:
@@ -464,12 +453,13 @@ def test_middleware_wraps_wsgi_app(app: Flask, client: FlaskClient) -> None:
     def view() -> str:
         return t.cast(str, request.environ["middleware.was.here"])
 
-    assert client.get("/").text == "yes"
+    assert anyclient.get("/").text == "yes"
 
 
 # Errors.
 
 
+@pytest.mark.usefixtures("protocol")
 def test_an_error_of_the_app_is_a_500_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     app = Flask("quiet")
 
@@ -483,6 +473,7 @@ def test_an_error_of_the_app_is_a_500_and_logged(caplog: pytest.LogCaptureFixtur
     assert caplog.messages == ["Exception on / [GET]"]
 
 
+@pytest.mark.usefixtures("protocol")
 def test_control_characters_of_a_path_cannot_forge_a_log_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -497,6 +488,7 @@ def test_control_characters_of_a_path_cannot_forge_a_log_line(
     assert message.isprintable()
 
 
+@pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("config", [{"TESTING": True}, {"DEBUG": True}])
 def test_errors_reach_the_developer(config: dict[str, bool]) -> None:
     app = Flask("loud")
@@ -516,6 +508,7 @@ def test_handle_exception_called_from_elsewhere_raises_the_error_it_is_given(app
         app.handle_exception(error)
 
 
+@pytest.mark.usefixtures("protocol")
 def test_an_error_while_answering_an_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     app = Flask("twice")
 
@@ -531,6 +524,7 @@ def test_an_error_while_answering_an_error_is_logged(caplog: pytest.LogCaptureFi
     assert caplog.messages[-1].startswith("Request finalizing failed")
 
 
+@pytest.mark.usefixtures("protocol")
 def test_a_response_that_cannot_be_sent_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
     class Unsendable(torsyq.Response):
         def get_wsgi_headers(self, environ: t.Any) -> t.Any:
@@ -558,6 +552,7 @@ def test_an_interrupt_passes_through_and_the_context_is_popped(app: Flask) -> No
     assert [type(error) for error in ended] == [KeyboardInterrupt]
 
 
+@pytest.mark.usefixtures("protocol")
 def test_should_ignore_error_hides_it_from_teardown() -> None:
     class Ignoring(Flask):
         def should_ignore_error(self, error: BaseException | None) -> bool:
@@ -592,7 +587,7 @@ def test_every_teardown_function_runs_even_if_one_raises(app: Flask) -> None:
     assert ran == ["last", "broken", "first"] * 2
 
 
-def test_a_handler_for_500_sees_the_original_error(app: Flask, client: FlaskClient) -> None:
+def test_a_handler_for_500_sees_the_original_error(app: Flask, anyclient: FlaskClient) -> None:
     app.testing = False
     seen = []
 
@@ -605,7 +600,7 @@ def test_a_handler_for_500_sees_the_original_error(app: Flask, client: FlaskClie
     def view() -> str:
         raise ZeroDivisionError
 
-    assert client.get("/").text == "handled"
+    assert anyclient.get("/").text == "handled"
     assert [type(error) for error in seen] == [ZeroDivisionError]
 
 
@@ -670,20 +665,21 @@ def test_url_for_matches_flask_in_and_out_of_requests() -> None:
 
 
 def test_trusted_hosts_are_checked_however_often_a_host_came_before(
-    app: Flask, client: FlaskClient
+    app: Flask, anyclient: FlaskClient
 ) -> None:
     @app.get("/")
     def view() -> str:
         return request.host
 
     for _ in range(2):
-        assert client.get("/", base_url="http://evil.example").status_code == 200
+        assert anyclient.get("/", base_url="http://evil.example").status_code == 200
     app.config["TRUSTED_HOSTS"] = ["good.example"]
     for _ in range(2):
-        assert client.get("/", base_url="http://evil.example").status_code == 400
-        assert client.get("/", base_url="http://good.example").text == "good.example"
+        assert anyclient.get("/", base_url="http://evil.example").status_code == 400
+        assert anyclient.get("/", base_url="http://good.example").text == "good.example"
 
 
+@pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("framework", [flask, torsyq])
 def test_a_redirect_that_would_lose_a_form_is_explained_in_debug_mode(framework: Framework) -> None:
     app = framework.Flask("form")
