@@ -17,6 +17,7 @@ from functools import wraps
 
 from werkzeug.exceptions import BadRequest
 
+from .asgi_http import wire_headers
 from .headers import Headers
 from .loop import adopt
 from .loop import current_loop
@@ -227,10 +228,7 @@ class Websocket:
                 await self._on_accept(headers)
             message: Message = {
                 "type": "websocket.accept",
-                "headers": [
-                    (name.lower().encode("latin-1"), value.encode("latin-1"))
-                    for name, value in headers
-                ],
+                "headers": wire_headers(headers),
             }
             if subprotocol is not None:
                 message["subprotocol"] = subprotocol
