@@ -163,6 +163,33 @@ def test_joining_while_others_publish_misses_and_repeats_nothing(make: MakeBroke
     test()
 
 
+def test_a_message_from_a_thread_wakes_all_of_a_loop_at_once() -> None:
+    room = Broker().channel("room")
+
+    @on_loop
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        told = []
+        tell = loop.call_soon_threadsafe
+
+        def count(*args: t.Any, **kwargs: t.Any) -> t.Any:
+            told.append(args)
+            return tell(*args, **kwargs)
+
+        async with AsyncExitStack() as stack:
+            here = [await stack.enter_async_context(room.subscribe()) for _ in range(20)]
+            reading = [asyncio.create_task(first(messages, 1)) for messages in here]
+            await asyncio.sleep(0)
+            loop.call_soon_threadsafe = count  # type: ignore[assignment,method-assign]
+            thread = threading.Thread(target=room.publish_sync, args=("all",))
+            thread.start()
+            thread.join()
+            assert await asyncio.gather(*reading) == [["all"]] * 20
+        assert len(told) == 1
+
+    test()
+
+
 @pytest.mark.parametrize("others", [0, 1])
 def test_what_comes_while_the_history_is_on_its_way_is_not_missed(
     server: Server, monkeypatch: pytest.MonkeyPatch, others: int

@@ -16,6 +16,7 @@ from functools import partial
 from ..loop import lasting_loop
 from ..loop import runs_here
 from . import Broker
+from . import deliver
 from . import Slow
 from . import Subscription
 
@@ -187,11 +188,11 @@ class _Line:
             for newest, message in kept:
                 # To the others it may be on its way still.
                 self._deliver(name, newest, message)
-                subscription._put(message)
+                deliver(message, [subscription])
             for number, message in arrived:
                 if number > newest:
                     # To the others it came while the history was on its way.
-                    subscription._put(message)
+                    deliver(message, [subscription])
             self._subscriptions[name].add(subscription)
 
     async def _listen_to(self, name: str) -> None:
@@ -256,8 +257,7 @@ class _Line:
             self._last[name] = number
             if name in self._arrived:
                 self._arrived[name].append((number, message))
-            for subscription in self._subscriptions.get(name, ()):
-                subscription._put(message)
+            deliver(message, self._subscriptions.get(name, ()))
 
     async def close(self) -> None:
         for subscriptions in self._subscriptions.values():
