@@ -338,10 +338,10 @@ class Answer:
     def _write(self, piece: bytes) -> None:
         self._written = [*self._written, piece]
 
-    async def start(self) -> None:
+    def start(self) -> t.Awaitable[None]:
         """Send status and headers."""
         self.has_started = True
-        await self.send(
+        return self.send(
             {
                 "type": "http.response.start",
                 "status": int(self._status[:3]),
