@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import io
+import json
 import typing as t
+from itertools import chain
+from itertools import repeat
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,6 +25,10 @@ from torsyq.body import content_length
 from torsyq.body import encode_chunks
 from torsyq.body import open_body
 from torsyq.body import read_body as read_announced
+
+from .servers import command
+from .servers import free_port
+from .servers import process
 
 
 class Socket(io.RawIOBase):
@@ -209,3 +218,69 @@ def test_a_stream_never_begun_closes_the_response() -> None:
     events: list[str] = []
     Chunks((), lambda: events.append("response")).close()
     assert events == ["response"]
+
+
+# Of a large one.
+
+UPLOADS = """
+from flask import Flask, request
+
+app = Flask(__name__)
+
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+
+def size_of(file):
+    size = 0
+    while data := file.read(1 << 20):
+        size += len(data)
+    return size
+
+@app.get("/")
+def index():
+    return {"peak": peak()}
+
+@app.post("/sync")
+def upload():
+    return {"size": size_of(request.files["file"]), "peak": peak()}
+
+@app.post("/async")
+async def upload_async():
+    return {"size": size_of(request.files["file"]), "peak": peak()}
+"""
+
+
+def upload_of(size: int) -> tuple[t.Iterator[bytes], dict[str, str]]:
+    """A form with a file of so many bytes, made while it is sent, and its headers."""
+    head = (
+        b'--line\r\nContent-Disposition: form-data; name="file"; filename="large"\r\n'
+        b"Content-Type: application/octet-stream\r\n\r\n"
+    )
+    tail = b"\r\n--line--\r\n"
+    piece = bytes(1 << 20)
+    return chain([head], repeat(piece, size // len(piece)), [tail]), {
+        "Content-Type": "multipart/form-data; boundary=line",
+        "Content-Length": str(len(head) + size + len(tail)),
+    }
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell")
+@pytest.mark.parametrize("server", ["uvicorn", "torsyq-serve-asgi", "torsyq-serve-wsgi"])
+@pytest.mark.parametrize("path", ["/sync", "/async"])
+def test_an_upload_of_a_gigabyte_takes_a_few_megabytes_of_memory(
+    server: str, path: str, tmp_path: Path
+) -> None:
+    (tmp_path / "hello.py").write_text(UPLOADS)
+    port = free_port()
+    with process(tmp_path, *command(server, port)) as running:
+        before = json.loads(running.wait_for(port).text)["peak"]
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            connection.request("POST", path, *upload_of(1 << 30))
+            answer = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        assert answer["size"] == 1 << 30
+        # In kilobytes; the server's own buffers are in it.
+        assert answer["peak"] - before < 48 << 10

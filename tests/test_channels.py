@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import typing as t
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,65 @@ def test_joining_while_others_publish_misses_and_repeats_nothing(make: MakeBroke
             assert found == list(range(100))
 
     test()
+
+
+def test_a_message_from_a_thread_wakes_all_of_a_loop_at_once() -> None:
+    room = Broker().channel("room")
+
+    @on_loop
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        told = []
+        tell = loop.call_soon_threadsafe
+
+        def count(*args: t.Any, **kwargs: t.Any) -> t.Any:
+            told.append(args)
+            return tell(*args, **kwargs)
+
+        async with AsyncExitStack() as stack:
+            here = [await stack.enter_async_context(room.subscribe()) for _ in range(20)]
+            reading = [asyncio.create_task(first(messages, 1)) for messages in here]
+            await asyncio.sleep(0)
+            loop.call_soon_threadsafe = count  # type: ignore[assignment,method-assign]
+            thread = threading.Thread(target=room.publish_sync, args=("all",))
+            thread.start()
+            thread.join()
+            assert await asyncio.gather(*reading) == [["all"]] * 20
+        assert len(told) == 1
+
+    test()
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_comes_while_the_history_is_on_its_way_is_not_missed(
+    server: Server, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    broker = RedisBroker(server.url, prefix=f"meanwhile{others}:", history=9)
+    line = broker._get_line()
+    history = line.history
+
+    async def slow_history(name: str) -> list[tuple[int, t.Any]]:
+        kept = await history(name)
+        await line.publish(name, "meanwhile")
+        await comes_true(lambda: line._last.get(name, 0) == kept[-1][0] + 1)
+        return kept
+
+    @on_loop
+    async def test() -> None:
+        room = broker.channel("room")
+        async with AsyncExitStack() as stack:
+            here = [await stack.enter_async_context(room.subscribe()) for _ in range(others)]
+            await room.publish("before")
+            monkeypatch.setattr(line, "history", slow_history)
+            async with room.subscribe() as new:
+                await room.publish("after")
+                for messages in (*here, new):
+                    assert await first(messages, 3) == ["before", "meanwhile", "after"]
+
+    try:
+        test()
+    finally:
+        broker.close_sync()
 
 
 def test_a_slow_subscriber_loses_the_oldest(make: MakeBroker) -> None:

@@ -266,6 +266,267 @@ def test_an_async_source_of_a_sync_view_holds_no_thread(app: Flask) -> None:
     asyncio.run(run())
 
 
+async def stream_of(app: Flask, send: t.Any = None) -> tuple[Exchange, asyncio.Task[t.Any]]:
+    """A request for ``/``, under way; *send* instead of the server's."""
+    it = Exchange(app, scope())
+    if send is not None:
+        it.send = send  # type: ignore[method-assign]
+    it.tell()
+    return it, asyncio.create_task(it.run())
+
+
+def pieces(it: Exchange) -> list[bytes]:
+    """The pieces of the body that were sent so far."""
+    return [m["body"] for m in it.sent[1:]]
+
+
+def test_an_event_costs_neither_a_task_nor_a_timer(app: Flask) -> None:
+    events: asyncio.Queue[str | None] = asyncio.Queue()
+
+    async def items() -> t.AsyncIterator[str]:
+        while (event := await events.get()) is not None:
+            yield event
+
+    @app.get("/")
+    async def view() -> t.Any:
+        return sse_response(items())
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        made = []
+        it, task = await stream_of(app)
+        events.put_nowait("first")
+        await until(lambda: len(it.sent) == 2)
+
+        def count(loop: t.Any, coro: t.Any, **kwargs: t.Any) -> t.Any:
+            made.append(coro)
+            return asyncio.Task(coro, loop=loop, **kwargs)
+
+        timers = len(loop._scheduled)  # type: ignore[attr-defined]
+        loop.set_task_factory(count)
+        for n in range(10):
+            events.put_nowait(f"{n}")
+            while len(it.sent) < 3 + n:
+                await asyncio.sleep(0)
+        loop.set_task_factory(None)
+        assert made == []
+        # Those that look out for the client's going were due.
+        assert len(loop._scheduled) <= timers + 1  # type: ignore[attr-defined]
+        events.put_nowait(None)
+        await task
+        assert pieces(it)[-3:] == [b"data: 8\n\n", b"data: 9\n\n", b""]
+
+    asyncio.run(run())
+
+
+def test_the_headers_do_not_wait_for_an_event(app: Flask) -> None:
+    go = asyncio.Event()
+
+    async def items() -> t.AsyncIterator[str]:
+        await go.wait()
+        yield "late"
+
+    @app.get("/")
+    async def view() -> t.Any:
+        return sse_response(items(), keep_alive=20)
+
+    async def run() -> None:
+        it, task = await stream_of(app)
+        await until(lambda: it.sent)
+        go.set()
+        await task
+        assert pieces(it) == [b":\n\n", b"data: late\n\n", b""]
+
+    asyncio.run(run())
+
+
+def test_an_event_puts_off_the_comments(app: Flask) -> None:
+    async def items() -> t.AsyncIterator[str]:
+        yield "first"
+        # Longer than headers wait at the beginning.
+        await asyncio.sleep(0.15)
+        yield "second"
+
+    @app.get("/")
+    async def view() -> t.Any:
+        return sse_response(items(), keep_alive=20)
+
+    async def run() -> None:
+        it, task = await stream_of(app)
+        await task
+        assert pieces(it) == [b"data: first\n\n", b"data: second\n\n", b""]
+
+    asyncio.run(run())
+
+
+def test_an_event_waits_while_a_comment_is_being_sent(app: Flask) -> None:
+    go, taken = asyncio.Event(), asyncio.Event()
+    sent = []
+    under_way = 0
+
+    async def items() -> t.AsyncIterator[str]:
+        await go.wait()
+        yield "late"
+
+    async def send(message: t.Any) -> None:
+        nonlocal under_way
+        assert not under_way
+        under_way += 1
+        sent.append(message.get("body"))
+        if sent[-1] == b":\n\n":
+            go.set()
+            await taken.wait()
+        under_way -= 1
+
+    @app.get("/")
+    async def view() -> t.Any:
+        return sse_response(items(), keep_alive=0.001)
+
+    async def run() -> None:
+        _, task = await stream_of(app, send)
+        await go.wait()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert sent == [None, b":\n\n"]
+        taken.set()
+        await task
+        assert sent[-2:] == [b"data: late\n\n", b""]
+
+    asyncio.run(run())
+
+
+def test_a_client_that_is_slow_to_take_an_event_gets_no_comments(app: Flask) -> None:
+    taken = asyncio.Event()
+    sent = []
+
+    async def send(message: t.Any) -> None:
+        sent.append(message.get("body"))
+        if sent[-1] == b"data: first\n\n":
+            await taken.wait()
+
+    async def items() -> t.AsyncIterator[str]:
+        yield "first"
+
+    @app.get("/")
+    async def view() -> t.Any:
+        return sse_response(items(), keep_alive=0.001)
+
+    async def run() -> None:
+        _, task = await stream_of(app, send)
+        await until(lambda: len(sent) == 2)
+        loop = asyncio.get_running_loop()
+        passed = loop.create_future()
+        loop.call_later(0.02, passed.set_result, None)
+        await passed
+        taken.set()
+        await task
+        assert sent == [None, b"data: first\n\n", b""]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("keep_alive", [0, 0.001])
+def test_a_comment_that_cannot_be_sent_ends_the_stream(app: Flask, keep_alive: float) -> None:
+    closed = []
+
+    async def send(message: t.Any) -> None:
+        raise OSError("nobody is there")
+
+    async def items() -> t.AsyncIterator[str]:
+        try:
+            await asyncio.sleep(60)
+            yield "never"
+        finally:
+            closed.append(True)
+
+    @app.get("/")
+    async def view() -> t.Any:
+        return sse_response(items(), keep_alive)
+
+    async def run() -> None:
+        _, task = await stream_of(app, send)
+        await asyncio.wait_for(task, 30)
+
+    asyncio.run(run())
+    assert closed
+
+
+def test_comments_without_a_pause_let_events_through(app: Flask) -> None:
+    async def items() -> t.AsyncIterator[str]:
+        for number in range(3):
+            await asyncio.sleep(0.001)
+            yield f"{number}"
+
+    @app.get("/")
+    async def view() -> t.Any:
+        return sse_response(items(), keep_alive=0)
+
+    async def run() -> None:
+        it, task = await stream_of(app)
+        await asyncio.wait_for(task, 30)
+        assert [m.data for m in read(it.body)[0]] == ["0", "1", "2"]
+
+    asyncio.run(run())
+
+
+def test_a_body_that_a_hook_has_wrapped_is_kept_alive_too(
+    app: Flask, anyclient: FlaskClient
+) -> None:
+    go = threading.Event()
+    closed = []
+
+    async def items() -> t.AsyncIterator[str]:
+        try:
+            while not go.is_set():
+                await asyncio.sleep(0.001)
+            yield "late"
+            yield "never"
+        finally:
+            closed.append(True)
+
+    async def until_late(body: t.Any) -> t.AsyncIterator[bytes]:
+        async for piece in body:
+            yield piece.upper()
+            if piece.startswith(b"data"):
+                await body.aclose()
+                return
+
+    @app.after_request
+    def wrap(response: t.Any) -> t.Any:
+        response.response = until_late(response.response)
+        threading.Timer(0.1, go.set).start()
+        return response
+
+    @app.get("/")
+    async def view() -> t.Any:
+        return sse_response(items(), keep_alive=0.01, retry=5)
+
+    data = anyclient.get("/").data
+    assert data.startswith(b"RETRY: 5\n\n:\n\n")
+    assert data.endswith(b"DATA: LATE\n\n")
+    assert closed
+
+
+def test_an_iterable_whose_iterator_can_be_closed_is_closed(
+    app: Flask, anyclient: FlaskClient
+) -> None:
+    closed = []
+
+    class News:
+        async def __aiter__(self) -> t.AsyncIterator[str]:
+            try:
+                yield "one"
+            finally:
+                closed.append(True)
+
+    @app.get("/")
+    async def view() -> t.Any:
+        return sse_response(News(), keep_alive=None)
+
+    assert anyclient.get("/").data == b"data: one\n\n"
+    assert closed
+
+
 def test_a_sync_source_is_closed_when_the_client_goes_away(app: Flask) -> None:
     events = []
 

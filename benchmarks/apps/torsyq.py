@@ -19,7 +19,6 @@ def make(variant: str, size: int) -> t.Any:
 
 def _live(app: t.Any) -> None:
     from torsyq import websocket
-    from torsyq.sse import Event
     from torsyq.sse import sse_response
 
     @app.websocket("/ws")
@@ -29,8 +28,4 @@ def _live(app: t.Any) -> None:
 
     @app.get("/events")
     async def events() -> t.Any:
-        async def source() -> t.AsyncIterator[Event]:
-            async for event in fanout.listen():
-                yield Event(event)
-
-        return sse_response(source())
+        return sse_response(fanout.listen())

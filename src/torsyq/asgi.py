@@ -97,11 +97,7 @@ class Asgi(Lifespan):
 
     async def _answer_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         environ = make_environ(scope)
-        ctx: RequestContext | None = None
-        if self._streaming_rules:
-            ctx = self._matched(environ)
-            if ctx is not None and getattr(ctx.request.url_rule, "stream_body", False):
-                stream_body(receive, environ)
+        ctx = self._begin_stream(receive, environ) if self._streaming_rules else None
         if "wsgi.input_terminated" not in environ:
             try:
                 await receive_body(receive, environ, self.config["MAX_CONTENT_LENGTH"])
@@ -110,19 +106,7 @@ class Asgi(Lifespan):
                 return
         answer = Answer(environ["wsgi.input"], receive, send, self._doorman_on_duty())
         try:
-            if self._may_walk_on_loop():
-                ctx = ctx or self._matched(environ)
-                on_loop = ctx is not None and self._walks_on_loop(ctx)
-            else:
-                on_loop = False
-            body: t.Any
-            if on_loop:
-                walk: t.Any = self.wsgi_app_async
-                if self.config["DEBUG"]:
-                    walk = watched(walk, self.logger)
-                body = await walk(ctx, environ, answer.start_response)
-            else:
-                body = await self._in_thread(self._walk_in_thread, environ, answer)
+            body = await self._walk(ctx, environ, answer)
             if type(body) is list:
                 await answer.send_whole(body)
             else:
@@ -135,12 +119,34 @@ class Asgi(Lifespan):
             if BACKGROUND in environ:
                 begin_background(environ)
 
+    def _begin_stream(self, receive: Receive, environ: WSGIEnvironment) -> RequestContext | None:
+        """Match the request, and leave its body on its way if the view wants it so."""
+        ctx = self._matched(environ)
+        if ctx is not None and getattr(ctx.request.url_rule, "stream_body", False):
+            stream_body(receive, environ)
+        return ctx
+
+    def _walk(
+        self, ctx: RequestContext | None, environ: WSGIEnvironment, answer: Answer
+    ) -> t.Awaitable[t.Any]:
+        """Begin the walk, on the loop or in a worker thread; it gives the body of the answer."""
+        if self._may_walk_on_loop():
+            ctx = ctx or self._matched(environ)
+            if ctx is not None and self._walks_on_loop(ctx):
+                walk: t.Any = self.wsgi_app_async
+                if self.config["DEBUG"]:
+                    walk = watched(walk, self.logger)
+                return walk(ctx, environ, answer.start_response)  # type: ignore[no-any-return]
+        return self._in_thread(self._walk_in_thread, environ, answer)
+
     _doorman: Doorman | None = None
 
     def _doorman_on_duty(self) -> Doorman:
+        # PERF: asking asyncio for the running loop takes 0.15 us each time (Python 3.11).
+        loop = serving_loop.get()
         doorman = self._doorman
-        if doorman is None or doorman.loop is not asyncio.get_running_loop():
-            doorman = self._doorman = Doorman()
+        if doorman is None or doorman.loop is not loop:
+            doorman = self._doorman = Doorman(loop)
         return doorman
 
     def _matched(self, environ: WSGIEnvironment) -> RequestContext | None:

@@ -27,6 +27,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from .asgi import Asgi
 from .asgi_http import make_environ
 from .asgi_http import Scope
+from .asgi_http import wire_headers
 from .ctx_websocket import WebsocketContext
 from .globals import _cv_websocket
 from .globals import request
@@ -338,10 +339,7 @@ class WebsocketWalk(Asgi):
             {
                 "type": "websocket.http.response.start",
                 "status": response.status_code,
-                "headers": [
-                    (name.lower().encode("latin-1"), value.encode("latin-1"))
-                    for name, value in headers
-                ],
+                "headers": wire_headers(headers),
             }
         )
         await websocket._send({"type": "websocket.http.response.body", "body": body})

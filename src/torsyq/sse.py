@@ -19,30 +19,24 @@ from __future__ import annotations
 
 import re
 import typing as t
+from collections.abc import AsyncIterable
 from contextvars import copy_context
 from dataclasses import dataclass
-from itertools import repeat
 from queue import Empty
 from queue import SimpleQueue
 from threading import Thread
 
+from .body import pauses
+from .body import Pieces
 from .globals import current_app
 from .globals import request
 from .json import dumps
-from .lazy import deferred
 
 if t.TYPE_CHECKING:
-    import asyncio
-
     from .wrappers import Response
-else:
-    asyncio = deferred("asyncio")
 
 #: What is sent while there is no event: a comment, which says nothing.
 KEEP_ALIVE = b":\n\n"
-
-# Seconds until the first of them.
-_OPENING_PAUSE = 0.1
 
 _line_end = re.compile("\r\n|\r|\n")
 _END: t.Any = object()
@@ -71,21 +65,24 @@ class Event:
 
         :param dumps: writes JSON; by default as the current app does.
         """
-        lines = []
-        if self.comment is not None:
-            lines += [f": {line}" for line in _line_end.split(self.comment)]
+        text = "" if self.comment is None else _lines("", self.comment)
         if self.event is not None:
-            lines.append(f"event: {_one_line('type', self.event)}")
+            text += f"event: {_one_line('type', self.event)}\n"
         if self.id is not None:
-            lines.append(f"id: {_one_line('id', str(self.id))}")
+            text += f"id: {_one_line('id', str(self.id))}\n"
         if self.retry is not None:
             if self.retry < 0:
                 raise ValueError(f"'retry' is a number of milliseconds, not {self.retry!r}.")
-            lines.append(f"retry: {self.retry:d}")
+            text += f"retry: {self.retry:d}\n"
         if self.data is not None:
-            text = self.data if isinstance(self.data, str) else dumps(self.data)
-            lines += [f"data: {line}" for line in _line_end.split(text)]
-        return "".join([*(f"{line}\n" for line in lines), "\n"]).encode(errors="replace")
+            text += _lines("data", self.data if isinstance(self.data, str) else dumps(self.data))
+        return f"{text}\n".encode("utf-8", "replace")
+
+
+def _lines(name: str, text: str) -> str:
+    if "\n" in text or "\r" in text:
+        return "".join(f"{name}: {line}\n" for line in _line_end.split(text))
+    return f"{name}: {text}\n"
 
 
 def _one_line(what: str, text: str) -> str:
@@ -118,86 +115,55 @@ def sse_response(
         proxies from closing the connection, and finds out that the client is gone. None: never.
     :param retry: how many milliseconds a client waits before it connects again.
     """
-    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    dumps = current_app.json.dumps
 
     def encode(item: t.Any) -> bytes:
-        event = item if isinstance(item, Event) else Event(item)
-        return event.encode(app.json.dumps)
+        if isinstance(item, Event):
+            return item.encode(dumps)
+        text = _lines("data", item if isinstance(item, str) else dumps(item))
+        return f"{text}\n".encode("utf-8", "replace")
 
-    opening = b"" if retry is None else Event(retry=retry).encode()
-    send: t.Any = _send_async if hasattr(source, "__aiter__") else _send
-    body = send(source, encode, keep_alive, opening)
-    response: Response = app.response_class(body, mimetype="text/event-stream")
+    first = None if retry is None else Event(retry=retry)
+    body: t.Any
+    if isinstance(source, AsyncIterable):
+        if first is not None:
+            source = _beginning_with(first, source)
+        body = Pieces(source, encode, KEEP_ALIVE, keep_alive)
+    else:
+        body = _send(source, encode, keep_alive, first)
+    response = current_app.response_class(body, mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     # Nginx would hold events back until they fill a buffer.
     response.headers["X-Accel-Buffering"] = "no"
     return response
 
 
-def _pauses(keep_alive: float | None, opening: bytes) -> t.Iterator[float | None]:
-    # The headers go out with the first piece: a client should not wait for them as long as for
-    # an event.
-    if not opening and keep_alive is not None:
-        yield min(_OPENING_PAUSE, keep_alive)
-    yield from repeat(keep_alive)
-
-
-async def _send_async(
-    source: t.AsyncIterable[t.Any],
-    encode: t.Callable[[t.Any], bytes],
-    keep_alive: float | None,
-    opening: bytes,
-) -> t.AsyncIterator[bytes]:
-    if opening:
-        yield opening
-    pauses = _pauses(keep_alive, opening)
-    loop = asyncio.get_running_loop()
-    # Each step of the source is a task, since what is waited for with a limit is cancelled at
-    # the limit; all of them in one context, as if they were one.
-    context = copy_context()
+async def _beginning_with(first: Event, source: t.AsyncIterable[t.Any]) -> t.AsyncIterator[t.Any]:
+    yield first
     iterator = aiter(source)
-    step = None
     try:
-        while True:
-            step = loop.create_task(_next(iterator), context=context)
-            while not (await asyncio.wait([step], timeout=next(pauses)))[0]:
-                yield KEEP_ALIVE
-            if (item := step.result()) is _END:
-                return
-            yield encode(item)
+        async for item in iterator:
+            yield item
     finally:
-        await loop.create_task(_end(iterator, step), context=context)
-
-
-async def _next(iterator: t.AsyncIterator[t.Any]) -> t.Any:
-    return await anext(iterator, _END)
-
-
-async def _end(iterator: t.Any, step: asyncio.Task[t.Any] | None) -> None:
-    if step is not None and not step.done():
-        step.cancel()
-        await asyncio.wait([step])
-        if not step.cancelled():
-            # Read, so that it is not reported as never read.
-            step.exception()
-    if hasattr(iterator, "aclose"):
-        await iterator.aclose()
+        if hasattr(iterator, "aclose"):
+            await iterator.aclose()
 
 
 def _send(
     source: t.Iterable[t.Any],
     encode: t.Callable[[t.Any], bytes],
     keep_alive: float | None,
-    opening: bytes,
+    first: Event | None,
 ) -> t.Iterator[bytes]:
-    if opening:
-        yield opening
-    pauses = _pauses(keep_alive, opening)
+    waits = pauses(keep_alive)
+    if first is not None:
+        yield encode(first)
+        next(waits)
     puller = _Puller(iter(source))
     try:
         while True:
             puller.ask()
-            while (answer := puller.answer(next(pauses))) is None:
+            while (answer := puller.answer(next(waits))) is None:
                 yield KEEP_ALIVE
             item, error = answer
             if error is not None:

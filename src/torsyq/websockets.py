@@ -14,13 +14,14 @@ from contextvars import Context
 from contextvars import copy_context
 from functools import partial
 from functools import wraps
+from threading import get_ident
 
 from werkzeug.exceptions import BadRequest
 
+from .asgi_http import wire_headers
 from .headers import Headers
 from .loop import adopt
 from .loop import current_loop
-from .loop import runs_here
 from .loop import settled
 
 if t.TYPE_CHECKING:
@@ -87,7 +88,8 @@ def _awaited_or_waited_for(method: F) -> F:
 
     @wraps(method)
     def wrapper(self: Websocket, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        if runs_here(self._loop):
+        # PERF: a tenth of the time in which the running loop tells its name (Python 3.11).
+        if get_ident() == self._thread:
             return method(self, *args, **kwargs)
         call = asyncio.run_coroutine_threadsafe(_outcome(method(self, *args, **kwargs)), self._loop)
         result, error = call.result()
@@ -165,6 +167,7 @@ class Websocket:
         self._send = send
         self._sent = 0
         self._loop = current_loop()
+        self._thread = get_ident()
         self._inbox = _Inbox(receive, self._close, max_message_size)
         self._accepting = asyncio.Lock()
         #: Called before accepting, with the headers of the answer.
@@ -227,10 +230,7 @@ class Websocket:
                 await self._on_accept(headers)
             message: Message = {
                 "type": "websocket.accept",
-                "headers": [
-                    (name.lower().encode("latin-1"), value.encode("latin-1"))
-                    for name, value in headers
-                ],
+                "headers": wire_headers(headers),
             }
             if subprotocol is not None:
                 message["subprotocol"] = subprotocol
@@ -239,13 +239,15 @@ class Websocket:
             self._inbox.open()
 
     @_awaited_or_waited_for
-    async def receive(self) -> str | bytes:
+    def receive(self) -> t.Coroutine[t.Any, t.Any, str | bytes]:
         """The next message: text as a string, binary data as bytes.
 
         :raises WebsocketDisconnected: the connection is over.
         """
-        if not self.accepted:
-            await self._accept()
+        return self._inbox.get() if self.accepted else self._receive_first()
+
+    async def _receive_first(self) -> str | bytes:
+        await self._accept()
         return await self._inbox.get()
 
     @_awaited_or_waited_for
@@ -421,6 +423,7 @@ class _Inbox:
         self.end: tuple[int, str] | None = None
         self.viewer: asyncio.Task[t.Any] | None = None
         self.has_cancelled = False
+        self._loop = current_loop()
         self._receive = receive
         self._refuse = refuse
         self._limit = limit
@@ -450,14 +453,14 @@ class _Inbox:
             data: str | bytes | None = message.get("text")
             if data is None:
                 data = message.get("bytes") or b""
-            if self._is_too_big(data):
+            if self._limit is not None and self._is_too_big(data, self._limit):
                 code, reason = 1009, "message too big"
                 self._is_refusing = True
                 await self._refuse(code, reason)
                 break
             self._put(data)
             while len(self._messages) >= _MESSAGES_KEPT or self._size > _BYTES_KEPT:
-                self._room = asyncio.get_running_loop().create_future()
+                self._room = self._loop.create_future()
                 await self._room
         else:
             return
@@ -466,20 +469,18 @@ class _Inbox:
         self._over(code, reason)
         delay = _GRACE if self._was_read else 0
         # The present context would hold the websocket as long as the timer runs.
-        self._timer = asyncio.get_running_loop().call_later(
-            delay, self._cancel_viewer, context=Context()
-        )
+        self._timer = self._loop.call_later(delay, self._cancel_viewer, context=Context())
 
-    def _is_too_big(self, data: str | bytes) -> bool:
-        limit = self._limit
-        if limit is None or len(data) * 4 <= limit:
+    def _is_too_big(self, data: str | bytes, limit: int) -> bool:
+        if len(data) * 4 <= limit:
             return False
         return len(data.encode() if isinstance(data, str) else data) > limit
 
     def _put(self, data: str | bytes) -> None:
         self._messages.append(data)
         self._size += len(data)
-        self._wake_reader()
+        if self._readers:
+            self._wake_reader()
 
     async def get(self) -> str | bytes:
         """The next message.
@@ -490,7 +491,7 @@ class _Inbox:
         while not self._messages:
             if self.end is not None:
                 raise self.farewell()
-            reader = asyncio.get_running_loop().create_future()
+            reader = self._loop.create_future()
             self._readers.append(reader)
             try:
                 await reader

@@ -16,6 +16,7 @@ from functools import partial
 from ..loop import lasting_loop
 from ..loop import runs_here
 from . import Broker
+from . import deliver
 from . import Slow
 from . import Subscription
 
@@ -155,6 +156,8 @@ class _Line:
         self._subscriptions: dict[str, set[Subscription]] = defaultdict(set)
         # The number of the last message of each channel that went to its subscribers.
         self._last: dict[str, int] = {}
+        # What comes while the history is on its way to one who joins.
+        self._arrived: dict[str, list[tuple[int, t.Any]]] = {}
         self._confirmed: dict[str, asyncio.Future[None]] = {}
         self._joining = asyncio.Lock()
 
@@ -175,14 +178,21 @@ class _Line:
         name = subscription.channel.name
         async with self._joining:
             await self._listen_to(name)
-            kept = await self.history(name) if history else []
+            arrived = self._arrived[name] = []
+            try:
+                kept = await self.history(name) if history else []
+            finally:
+                del self._arrived[name]
             # From here on nothing else runs, so that none is missed and none comes twice.
-            last = self._last.get(name, 0)
-            for number, message in kept:
-                if number > last:
-                    # Still on its way to the others.
-                    self._deliver(name, number, message)
-                subscription._put(message)
+            newest = 0
+            for newest, message in kept:
+                # To the others it may be on its way still.
+                self._deliver(name, newest, message)
+                deliver(message, [subscription])
+            for number, message in arrived:
+                if number > newest:
+                    # To the others it came while the history was on its way.
+                    deliver(message, [subscription])
             self._subscriptions[name].add(subscription)
 
     async def _listen_to(self, name: str) -> None:
@@ -245,8 +255,9 @@ class _Line:
     def _deliver(self, name: str, number: int, message: t.Any) -> None:
         if number > self._last.get(name, 0):
             self._last[name] = number
-            for subscription in self._subscriptions.get(name, ()):
-                subscription._put(message)
+            if name in self._arrived:
+                self._arrived[name].append((number, message))
+            deliver(message, self._subscriptions.get(name, ()))
 
     async def close(self) -> None:
         for subscriptions in self._subscriptions.values():
