@@ -17,6 +17,7 @@ from torsyq import has_app_context
 from torsyq import has_request_context
 from torsyq import request
 from torsyq import session
+from torsyq.ctx import _AppCtxGlobals
 from torsyq.ctx import AppContext
 from torsyq.ctx import RequestContext
 from torsyq.globals import _cv_app
@@ -284,3 +285,31 @@ def test_an_adapter_a_subclass_makes_is_made_with_the_context() -> None:
         assert made == [None]
     with app.test_request_context("/here"):
         assert made == [None, "/here", None]
+
+
+def test_a_missing_attribute_of_g_is_named_as_in_flask() -> None:
+    def text(action: t.Callable[[], object]) -> str:
+        with pytest.raises(AttributeError) as caught:
+            action()
+        return str(caught.value)
+
+    with Flask("app").app_context():
+        assert text(lambda: g.nothing) == "nothing"
+        assert text(lambda: delattr(g, "nothing")) == "nothing"
+        g.there = 1
+        del g.there
+        assert "there" not in g
+
+
+def test_a_class_for_g_may_call_attribute_access_on_super() -> None:
+    class Globals(_AppCtxGlobals):
+        def __getattr__(self, name: str) -> t.Any:
+            if name == "now":
+                return "made when read"
+            return super().__getattr__(name)
+
+    app = Flask("app")
+    app.app_ctx_globals_class = Globals
+    with app.app_context():
+        assert g.now == "made when read"
+        assert not hasattr(g, "later")

@@ -67,11 +67,17 @@ class _AppCtxGlobals:
 
     if t.TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> t.Any: ...
-
         def __setattr__(self, name: str, value: t.Any) -> None: ...
 
-        def __delattr__(self, name: str) -> None: ...
+    def __getattr__(self, name: str) -> t.Any:
+        # COMPAT: a class of the app's own (app_ctx_globals_class) may call it on super().
+        raise AttributeError(name)
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self.__dict__[name]
+        except KeyError:
+            raise AttributeError(name) from None
 
     def get(self, name: str, default: t.Any | None = None) -> t.Any:
         """The attribute *name*, or *default* where there is none."""
