@@ -86,6 +86,9 @@ _SOURCES: dict[str, dict[str, str]] = {
         "_wz_redirect": "werkzeug.utils:redirect",
         "cached_property": "werkzeug.utils",
     },
+    "sansio.blueprints": {
+        "Scaffold": ".sansio.scaffold",
+    },
     "sansio.scaffold": {
         "BaseLoader": "jinja2",
         "FileSystemLoader": "jinja2",
