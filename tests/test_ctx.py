@@ -313,3 +313,17 @@ def test_a_class_for_g_may_call_attribute_access_on_super() -> None:
     with app.app_context():
         assert g.now == "made when read"
         assert not hasattr(g, "later")
+
+
+def test_a_url_adapter_set_before_the_context_is_pushed_matches_the_request() -> None:
+    app = Flask("app")
+    app.add_url_rule("/", "index")
+    app.add_url_rule("/other", "other")
+    ctx = app.test_request_context("/")
+    ctx.url_adapter = app.url_map.bind("localhost", path_info="/other")
+    with ctx:
+        assert request.endpoint == "other"
+    ctx = app.test_request_context("/")
+    ctx.url_adapter = None
+    with ctx:
+        assert request.url_rule is None
