@@ -327,3 +327,16 @@ def test_a_url_adapter_set_before_the_context_is_pushed_matches_the_request() ->
     ctx.url_adapter = None
     with ctx:
         assert request.url_rule is None
+
+
+@pytest.mark.parametrize("make", ["app_context", "test_request_context"])
+def test_popping_once_too_often_is_an_error_of_looking_up(make: str) -> None:
+    app = Flask("app")
+    ctx = getattr(app, make)()
+    with ctx:
+        pass
+    with pytest.raises(LookupError) as caught:
+        ctx.pop()
+    assert not isinstance(caught.value, IndexError)
+    with app.test_request_context(), pytest.raises(IndexError):
+        ctx.pop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import typing as t
+from contextvars import ContextVar
 from contextvars import Token
 from functools import update_wrapper
 from operator import attrgetter
@@ -106,6 +107,12 @@ class _AppCtxGlobals:
     def __repr__(self) -> str:
         ctx = _cv_app.get(None)
         return object.__repr__(self) if ctx is None else f"<flask.g of '{ctx.app.name}'>"
+
+
+def _not_pushed(current: ContextVar[t.Any]) -> t.NoReturn:
+    """Refuse to pop a context once more than it was pushed, with the errors that Flask raises."""
+    current.get()
+    raise IndexError("This context is popped more often than it was pushed.")
 
 
 def after_this_request(
@@ -236,7 +243,7 @@ class AppContext:
 
         :raises AssertionError: another context was pushed after this one and is still there.
         """
-        token, before = self._cv_tokens  # type: ignore[misc]
+        token, before = self._cv_tokens or _not_pushed(_cv_app)
         try:
             if before is None:
                 if exc is _sentinel:
@@ -254,7 +261,7 @@ class AppContext:
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
-        token, before = self._cv_tokens  # type: ignore[misc]
+        token, before = self._cv_tokens or _not_pushed(_cv_app)
         try:
             if before is None:
                 if exc is _sentinel:
@@ -465,7 +472,7 @@ class RequestContext:
 
         :raises AssertionError: another context was pushed after this one and is still there.
         """
-        token, app_ctx, before = self._cv_tokens  # type: ignore[misc]
+        token, app_ctx, before = self._cv_tokens or _not_pushed(_cv_request)
         request = self.request
         try:
             if before is None:
@@ -498,7 +505,7 @@ class RequestContext:
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
-        token, app_ctx, before = self._cv_tokens  # type: ignore[misc]
+        token, app_ctx, before = self._cv_tokens or _not_pushed(_cv_request)
         request = self.request
         try:
             if before is None:
