@@ -34,6 +34,7 @@ from .rsgi import Rsgi
 from .rsgi import Spoken
 from .sessions import SecureCookieSessionInterface
 from .sessions import SessionInterface
+from .walk import ExcInfo
 from .wrappers import Request
 from .wrappers import Response
 
@@ -44,7 +45,6 @@ if t.TYPE_CHECKING:
     from .testing import FlaskClient
     from .testing import FlaskCliRunner
     from .testing_async import AsyncClient
-    from .walk import ExcInfo
 
 # PERF: looked at when one of them is set, not in each request (4 % of one).
 _ASKED_BY_CONTEXTS = frozenset(

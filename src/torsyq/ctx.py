@@ -17,6 +17,7 @@ from types import TracebackType
 
 from werkzeug.exceptions import HTTPException
 
+from . import typing as ft
 from .globals import _cv_app
 from .globals import _cv_request
 from .lazy import lazy
@@ -31,7 +32,6 @@ if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.routing import MapAdapter
 
-    from . import typing as ft
     from .app import Flask
     from .sessions import SessionMixin
     from .wrappers import Request

@@ -71,13 +71,11 @@ _SOURCES: dict[str, dict[str, str]] = {
     },
     "ctx": {
         "contextvars": "=contextvars",
-        "ft": "=.typing",
     },
     "debughelpers": {
         "request_ctx": ".globals",
     },
     "helpers": {
-        "BaseResponse": "werkzeug.wrappers:Response",
         "werkzeug": "=werkzeug",
     },
     "sansio.app": {
