@@ -17,6 +17,7 @@ from torsyq import has_app_context
 from torsyq import has_request_context
 from torsyq import request
 from torsyq import session
+from torsyq.ctx import _AppCtxGlobals
 from torsyq.ctx import AppContext
 from torsyq.ctx import RequestContext
 from torsyq.globals import _cv_app
@@ -284,3 +285,58 @@ def test_an_adapter_a_subclass_makes_is_made_with_the_context() -> None:
         assert made == [None]
     with app.test_request_context("/here"):
         assert made == [None, "/here", None]
+
+
+def test_a_missing_attribute_of_g_is_named_as_in_flask() -> None:
+    def text(action: t.Callable[[], object]) -> str:
+        with pytest.raises(AttributeError) as caught:
+            action()
+        return str(caught.value)
+
+    with Flask("app").app_context():
+        assert text(lambda: g.nothing) == "nothing"
+        assert text(lambda: delattr(g, "nothing")) == "nothing"
+        g.there = 1
+        del g.there
+        assert "there" not in g
+
+
+def test_a_class_for_g_may_call_attribute_access_on_super() -> None:
+    class Globals(_AppCtxGlobals):
+        def __getattr__(self, name: str) -> t.Any:
+            if name == "now":
+                return "made when read"
+            return super().__getattr__(name)
+
+    app = Flask("app")
+    app.app_ctx_globals_class = Globals
+    with app.app_context():
+        assert g.now == "made when read"
+        assert not hasattr(g, "later")
+
+
+def test_a_url_adapter_set_before_the_context_is_pushed_matches_the_request() -> None:
+    app = Flask("app")
+    app.add_url_rule("/", "index")
+    app.add_url_rule("/other", "other")
+    ctx = app.test_request_context("/")
+    ctx.url_adapter = app.url_map.bind("localhost", path_info="/other")
+    with ctx:
+        assert request.endpoint == "other"
+    ctx = app.test_request_context("/")
+    ctx.url_adapter = None
+    with ctx:
+        assert request.url_rule is None
+
+
+@pytest.mark.parametrize("make", ["app_context", "test_request_context"])
+def test_popping_once_too_often_is_an_error_of_looking_up(make: str) -> None:
+    app = Flask("app")
+    ctx = getattr(app, make)()
+    with ctx:
+        pass
+    with pytest.raises(LookupError) as caught:
+        ctx.pop()
+    assert not isinstance(caught.value, IndexError)
+    with app.test_request_context(), pytest.raises(IndexError):
+        ctx.pop()

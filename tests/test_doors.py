@@ -151,6 +151,89 @@ def test_what_neither_has_is_missing_under_its_flask_name(opened: None) -> None:
         importlib.import_module("flask.ext")
 
 
+WATCHER = """
+import importlib.util, sys
+
+class Loader:
+    def __init__(self, loader):
+        self.loader = loader
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+    def exec_module(self, module):
+        self.loader.exec_module(module)
+        imported(module)
+
+class Watcher:
+    busy = set()
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] != "flask" or name in self.busy:
+            return None
+        self.busy.add(name)
+        spec = importlib.util.find_spec(name)
+        self.busy.discard(name)
+        if spec is not None:
+            spec.loader = Loader(spec.loader)
+        return spec
+
+seen = []
+def imported(module):
+    seen.append(module.__name__)
+    if module.__name__ in patches:
+        patches[module.__name__](module)
+sys.meta_path.insert(0, Watcher())
+"""
+
+
+def test_who_watches_imports_sees_those_that_flask_makes(tmp_path: Path) -> None:
+    """Tracers put a finder first and wait for ``flask.app``."""
+    code = f"""
+patches = {{}}
+{WATCHER}
+import torsyq.doors; torsyq.doors.open()
+import flask, flask.views
+print(*[name for name in {MODULES!r} if name not in seen])
+print(seen.count("flask.app"), seen[-2:], flask is torsyq, flask.__spec__.name)
+"""
+    assert run(tmp_path, "-c", code).stdout == (
+        "flask.debughelpers flask.testing\n1 ['flask', 'flask.views'] True torsyq\n"
+    )
+
+
+def test_who_watches_imports_can_patch_what_it_is_given(tmp_path: Path) -> None:
+    """It is given the door itself, which is not what ``sys.modules`` has in the end."""
+    code = f"""
+def templating(module):
+    made = module.render_template_string
+    module.render_template_string = lambda *args: made(*args) + " and patched"
+def helpers(module):
+    made = module.url_for
+    module.url_for = lambda *args: made(*args) + "?patched"
+def package(module):
+    module.jsonify = lambda value: "no JSON"
+    module.extra = module.gone = 1
+    del module.gone
+    print("Flask" in dir(module), module.Flask.__name__, module.__name__)
+    print(hasattr(module, "gone"))
+patches = {{"flask.templating": templating, "flask.helpers": helpers, "flask": package}}
+{WATCHER}
+import torsyq.doors; torsyq.doors.open()
+import flask
+app = flask.Flask("app")
+app.add_url_rule("/", "index")
+with app.test_request_context():
+    print(flask.render_template_string("text"))
+    print(flask.url_for("index"), flask.helpers.url_for("index"))
+print(flask.jsonify(1), flask.extra, torsyq.jsonify is flask.jsonify)
+"""
+    assert run(tmp_path, "-c", code).stdout.splitlines() == [
+        "True Flask flask",
+        "False",
+        "text and patched",
+        "/?patched /?patched",
+        "no JSON 1 True",
+    ]
+
+
 def test_other_imports_are_left_alone(opened: None) -> None:
     """The doors stay out of the way of what is not flask, or of another flask put in place."""
     importlib.import_module("flask")

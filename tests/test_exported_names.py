@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from .servers import run
+
 ROOT = Path(__file__).parents[1]
 
 Facts: t.TypeAlias = dict[str, t.Any]
@@ -142,3 +144,17 @@ def test_a_difference_is_told(there: Facts, here: Facts, expected: list[str]) ->
 
 def test_the_inventory_is_of_flask_3_1_3() -> None:
     assert (flask()["package"], flask()["version"]) == ("flask", "3.1.3")
+
+
+def test_a_star_imports_what_flask_s_does(tmp_path: Path) -> None:
+    """Names that are loaded when first read too; and none that could hide the app's own."""
+    code = """
+import sys
+names = {}
+exec("from {} import *".format(sys.argv[1]), names)
+print(*sorted(name for name in names if not name.startswith("__")))
+"""
+    theirs = run(tmp_path, "-c", code, "flask").stdout.split()
+    # What its module imports for itself.
+    theirs = [name for name in theirs if name not in {"annotations", "t"}]
+    assert run(tmp_path, "-c", code, "torsyq").stdout.split() == theirs

@@ -137,3 +137,17 @@ def test_a_path_can_not_forge_a_line(app: torsyq.Flask, parent: logging.Logger) 
         line.startswith("ERROR in app: forged") for line in stream.getvalue().splitlines()
     )
     assert "Exception on /a\\x0aERROR in app: forged [GET]" in stream.getvalue()
+
+
+def test_an_error_is_logged_from_the_module_that_flask_names(
+    app: torsyq.Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The format of the default handler shows the module: ``ERROR in app: ...``."""
+
+    @app.route("/")
+    def index() -> str:
+        raise ValueError
+
+    app.logger.addHandler(caplog.handler)
+    app.test_client().get("/")
+    assert {(r.module, r.funcName) for r in caplog.records} == {("app", "log_exception")}

@@ -6,6 +6,7 @@ import sys
 import typing as t
 from datetime import datetime
 from datetime import UTC
+from pathlib import Path
 
 import flask
 import pytest
@@ -18,6 +19,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from torsyq.pages import error_response
 from torsyq.wrappers import Response
+
+from .servers import run
 
 
 def sent(response: t.Any, environ: dict[str, t.Any]) -> t.Any:
@@ -176,3 +179,44 @@ def test_a_missing_page_takes_few_calls() -> None:
     finally:
         sys.setprofile(None)
     assert len(calls) <= 5
+
+
+STEPS = ["get_body", "get_description", "get_headers", "get_response", "__call__", "name"]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_put_into_werkzeug_s_class_is_taken(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app may make all its error pages JSON so, also after the first of them was sent."""
+    environ = create_environ()
+    before = sent(error_response(exceptions.NotFound(), environ), environ)
+
+    def get_headers(*args: t.Any) -> list[tuple[str, str]]:
+        return [("Content-Type", "application/json")]
+
+    def get_response(*args: t.Any) -> Response:
+        return Response("{}")
+
+    values = {
+        "get_body": lambda *args: "{}",
+        "get_description": lambda *args: "{}",
+        "get_headers": get_headers,
+        "get_response": get_response,
+        "__call__": lambda self, environ, start_response: get_response()(environ, start_response),
+        "name": property(lambda self: "{}"),
+    }
+    monkeypatch.setattr(exceptions.HTTPException, name, values[name])
+    after = sent(error_response(exceptions.NotFound(), environ), environ)
+    expected = sent(Response.force_type(exceptions.NotFound(), environ), environ)  # type: ignore[arg-type]
+    assert after == expected != before
+
+
+def test_a_step_put_there_before_the_import_is_taken(tmp_path: Path) -> None:
+    code = """
+from werkzeug.exceptions import HTTPException
+HTTPException.get_body = lambda *args: "{}"
+import torsyq
+print(torsyq.Flask("app").test_client().get("/").text)
+"""
+    assert run(tmp_path, "-c", code).stdout == "{}\n"

@@ -14,6 +14,7 @@ import pytest
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as BaseResponse
 
+import torsyq
 import torsyq.typing as ft
 from torsyq import Flask
 from torsyq import Response
@@ -140,3 +141,20 @@ def test_decorators_keep_the_types_of_what_they_decorate() -> None:
     assert lost(KeyError("k"))[1] == 404
     assert names()["river"] == "Esil"
     assert app.test_client().get("/21").headers["X-Stamp"] == "1"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        torsyq.Response,
+        torsyq.Response.__init__,
+        torsyq.Response.set_cookie,
+        torsyq.abort,
+        torsyq.after_this_request,
+        torsyq.redirect,
+        torsyq.Flask.log_exception,
+    ],
+)
+def test_the_hints_of_what_is_used_most_can_be_resolved(function: t.Any) -> None:
+    """Containers for dependencies, and decorators that check types, do so."""
+    assert t.get_type_hints(function)

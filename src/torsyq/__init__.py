@@ -82,6 +82,20 @@ _LATER = {
 # COMPAT: ``flask.cli`` and ``flask.templating`` are there after a plain ``import flask``.
 _MODULES = frozenset({"cli", "templating"})
 
+# What ``from flask import *`` gives: Flask's names, whether loaded yet or not, and no others, which
+# could hide those of the app.
+_STARRED = (
+    "Blueprint Config Flask Request Response abort after_this_request app appcontext_popped"
+    " appcontext_pushed appcontext_tearing_down before_render_template blueprints cli config"
+    " copy_current_request_context ctx current_app flash g get_flashed_messages"
+    " get_template_attribute globals got_request_exception has_app_context has_request_context"
+    " helpers json jsonify logging make_response message_flashed redirect render_template"
+    " render_template_string request request_finished request_started request_tearing_down sansio"
+    " send_file send_from_directory session sessions signals stream_template"
+    " stream_template_string stream_with_context template_rendered templating typing url_for"
+    " wrappers"
+)
+
 
 def __getattr__(name: str) -> t.Any:
     if name in _LATER:
@@ -91,6 +105,8 @@ def __getattr__(name: str) -> t.Any:
         return value
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
+    if name == "__all__":
+        return _STARRED.split()
     if name == "__version__":
         import importlib.metadata
         import warnings

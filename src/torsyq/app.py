@@ -27,12 +27,14 @@ from .helpers import get_flashed_messages
 from .helpers import get_load_dotenv
 from .lazy import is_stock
 from .lazy import stock
+from .logging import printable
 from .passed_on import passed_on
 from .routing import Map
 from .rsgi import Rsgi
 from .rsgi import Spoken
 from .sessions import SecureCookieSessionInterface
 from .sessions import SessionInterface
+from .walk import ExcInfo
 from .wrappers import Request
 from .wrappers import Response
 
@@ -447,6 +449,14 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
         from .testing_async import AsyncClient
 
         return AsyncClient(self, use_cookies)
+
+    def log_exception(self, exc_info: ExcInfo) -> None:
+        """Log an error that nobody handled, with the request's path and method."""
+        # COMPAT: here and not where it is called from, since the log's lines name the module: app.
+        self.logger.error(
+            f"Exception on {printable(request.path)} [{printable(request.method)}]",
+            exc_info=exc_info,
+        )
 
     def test_cli_runner(self, **kwargs: t.Any) -> FlaskCliRunner:
         """Make a runner that calls the app's commands without a terminal.

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import sys
 import typing as t
+from contextvars import ContextVar
 from contextvars import Token
 from functools import update_wrapper
+from operator import attrgetter
 from types import TracebackType
 
 from werkzeug.exceptions import HTTPException
 
+from . import typing as ft
 from .globals import _cv_app
 from .globals import _cv_request
 from .lazy import lazy
@@ -29,7 +32,6 @@ if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.routing import MapAdapter
 
-    from . import typing as ft
     from .app import Flask
     from .sessions import SessionMixin
     from .wrappers import Request
@@ -67,11 +69,17 @@ class _AppCtxGlobals:
 
     if t.TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> t.Any: ...
-
         def __setattr__(self, name: str, value: t.Any) -> None: ...
 
-        def __delattr__(self, name: str) -> None: ...
+    def __getattr__(self, name: str) -> t.Any:
+        # COMPAT: a class of the app's own (app_ctx_globals_class) may call it on super().
+        raise AttributeError(name)
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self.__dict__[name]
+        except KeyError:
+            raise AttributeError(name) from None
 
     def get(self, name: str, default: t.Any | None = None) -> t.Any:
         """The attribute *name*, or *default* where there is none."""
@@ -99,6 +107,12 @@ class _AppCtxGlobals:
     def __repr__(self) -> str:
         ctx = _cv_app.get(None)
         return object.__repr__(self) if ctx is None else f"<flask.g of '{ctx.app.name}'>"
+
+
+def _not_pushed(current: ContextVar[t.Any]) -> t.NoReturn:
+    """Refuse to pop a context once more than it was pushed, with the errors that Flask raises."""
+    current.get()
+    raise IndexError("This context is popped more often than it was pushed.")
 
 
 def after_this_request(
@@ -229,7 +243,7 @@ class AppContext:
 
         :raises AssertionError: another context was pushed after this one and is still there.
         """
-        token, before = self._cv_tokens  # type: ignore[misc]
+        token, before = self._cv_tokens or _not_pushed(_cv_app)
         try:
             if before is None:
                 if exc is _sentinel:
@@ -247,7 +261,7 @@ class AppContext:
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
-        token, before = self._cv_tokens  # type: ignore[misc]
+        token, before = self._cv_tokens or _not_pushed(_cv_app)
         try:
             if before is None:
                 if exc is _sentinel:
@@ -326,14 +340,24 @@ class RequestContext:
             self.url_adapter  # noqa: B018
 
     @lazy
-    def url_adapter(self) -> MapAdapter | None:
-        """Matches the request's URL, and builds others relative to it."""
+    def _url_adapter(self) -> MapAdapter | None:
         self._has_plain_url = False
         try:
             return self.app.create_url_adapter(self.request)
         except HTTPException as error:
             self.request.routing_exception = error
             return None
+
+    def _set_url_adapter(self, adapter: MapAdapter | None) -> None:
+        # COMPAT: one that is set before the context is pushed matches the request.
+        self._has_plain_url = False
+        self._url_adapter = adapter
+
+    #: Matches the request's URL, and builds others relative to it.
+    # PERF: read in C, for url_for().
+    url_adapter = t.cast(
+        "MapAdapter | None", property(attrgetter("_url_adapter"), _set_url_adapter)
+    )
 
     @property
     def session(self) -> SessionMixin:
@@ -448,7 +472,7 @@ class RequestContext:
 
         :raises AssertionError: another context was pushed after this one and is still there.
         """
-        token, app_ctx, before = self._cv_tokens  # type: ignore[misc]
+        token, app_ctx, before = self._cv_tokens or _not_pushed(_cv_request)
         request = self.request
         try:
             if before is None:
@@ -481,7 +505,7 @@ class RequestContext:
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
-        token, app_ctx, before = self._cv_tokens  # type: ignore[misc]
+        token, app_ctx, before = self._cv_tokens or _not_pushed(_cv_request)
         request = self.request
         try:
             if before is None:

@@ -29,13 +29,40 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
+from types import ModuleType
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import ModuleType
 
 _OURS = __name__.partition(".")[0]
 _FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_doors")
+# What ``import flask`` loads there, for those who watch.
+_LOADED_BY_FLASK = [
+    f"flask.{name}"
+    for name in [
+        "globals",
+        "signals",
+        "json.provider",
+        "json",
+        "sansio",
+        "helpers",
+        "config",
+        "ctx",
+        "typing",
+        "wrappers",
+        "json.tag",
+        "sessions",
+        "logging",
+        "templating",
+        "sansio.scaffold",
+        "sansio.app",
+        "sansio.blueprints",
+        "cli",
+        "app",
+        "blueprints",
+    ]
+]
+_NO_WATCHERS = {"_frozen_importlib", "_frozen_importlib_external", "_distutils_hack"}
 
 
 def path() -> str:
@@ -74,11 +101,48 @@ def hand_over(name: str) -> None:
     :param name: the Flask name, ``flask`` or ``flask.<module>``
     """
     module = import_module(_own_name(name))
-    if name == "flask":
-        _hand_over_loaded()
-        if not any(isinstance(finder, _Doorkeeper) for finder in sys.meta_path):
-            sys.meta_path.insert(0, _Doorkeeper())
+    _see_through(sys.modules.get(name), module)
     sys.modules[name] = module
+    if name == "flask":
+        if not any(isinstance(finder, _Doorkeeper) for finder in sys.meta_path):
+            sys.meta_path.insert(_before_ordinary_search(), _Doorkeeper())
+        _hand_over_loaded()
+
+
+class _OpenDoor(ModuleType):
+    """What a door's own module object becomes: all but its few names is Torsyq's module.
+
+    COMPAT: tracers (New Relic, Datadog, whatever uses wrapt) wrap a module's loader and patch the
+    object that it has filled. That is the door, not what ``sys.modules`` holds in the end.
+    """
+
+    def __getattr__(self, name: str) -> t.Any:
+        return getattr(_behind(self), name)
+
+    def __setattr__(self, name: str, value: t.Any) -> None:
+        if name.startswith("__"):
+            super().__setattr__(name, value)
+        else:
+            setattr(_behind(self), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(_behind(self), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(_behind(self))
+
+
+def _behind(door: _OpenDoor) -> ModuleType:
+    return sys.modules[_own_name(door.__name__)]
+
+
+def _see_through(door: ModuleType | None, module: ModuleType) -> None:
+    if door is None or door is module:
+        return
+    # What the import put there by itself (the names with underscores) stays the door's.
+    for name in [name for name in vars(door) if not name.startswith("__")]:
+        delattr(door, name)
+    door.__class__ = _OpenDoor
 
 
 def _own_name(name: str) -> str:
@@ -88,9 +152,42 @@ def _own_name(name: str) -> str:
 
 def _hand_over_loaded() -> None:
     """Register what ``import torsyq`` has loaded, as ``import flask`` leaves its submodules."""
+    if _is_watched():
+        for name in _LOADED_BY_FLASK:
+            _import_for_watchers(name)
     for name, module in list(sys.modules.items()):
         if name.startswith(f"{_OURS}."):
             sys.modules["flask" + name.removeprefix(_OURS)] = module
+
+
+def _is_watched() -> bool:
+    """Whether anybody else stands before the ordinary search of the path."""
+    before = sys.meta_path[: _before_ordinary_search()]
+    return any(
+        not isinstance(finder, _Doorkeeper)
+        and getattr(finder, "__module__", "").partition(".")[0] not in _NO_WATCHERS
+        for finder in before
+    )
+
+
+def _before_ordinary_search() -> int:
+    """Where the keeper stands: behind those who watch imports, before the path is searched."""
+    return sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
+
+
+def _import_for_watchers(name: str) -> None:
+    """Import *name* of Flask as if for the first time, so that those who watch imports see it.
+
+    COMPAT: tracers wait for the import of ``flask.app`` and the like, to wrap what is in there. If
+    they replace a name that is also one of the package, it is replaced there too: Flask's package
+    imports it afterwards.
+    """
+    face, module = sys.modules[_OURS], import_module(_own_name(name))
+    before = dict(vars(module))
+    import_module(name)
+    for key, value in vars(module).items():
+        if key in before and before[key] is not value and vars(face).get(key) is before[key]:
+            setattr(face, key, value)
 
 
 class _Doorkeeper(MetaPathFinder, Loader):

@@ -17,6 +17,7 @@ from functools import update_wrapper
 
 from werkzeug.exceptions import abort as _wz_abort
 from werkzeug.utils import redirect as _wz_redirect
+from werkzeug.wrappers import Response as BaseResponse
 
 from . import files
 from .globals import _cv_app
@@ -30,8 +31,6 @@ from .signals import message_flashed
 
 if t.TYPE_CHECKING:
     from types import TracebackType
-
-    from werkzeug.wrappers import Response as BaseResponse
 
     from .app import Flask
     from .ctx import AppContext

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 from functools import lru_cache
+from operator import attrgetter
 
 from markupsafe import escape
 from werkzeug import exceptions
@@ -31,6 +32,11 @@ _known_headers = {
     exceptions.Unauthorized.get_headers,
 }
 _steps = ("__call__", "get_response", "get_body", "get_description", "name")
+# COMPAT: an app may put steps of its own into Werkzeug's class, for errors as JSON everywhere.
+_steps_of = attrgetter(*_steps, "get_headers")
+_own_steps = _steps_of(exceptions.HTTPException)
+if any(getattr(step, "fget", step).__module__ != "werkzeug.exceptions" for step in _own_steps):
+    _own_steps = ()  # It did so before this was imported: no error is known.
 
 
 def error_response(
@@ -57,6 +63,7 @@ def error_response(
         and error.code is not None
         and error.response is None
         and (not (own := vars(error)) or own.keys().isdisjoint(_steps))
+        and _steps_of(exceptions.HTTPException) == _own_steps
     ):
         return response_class.force_type(error, environ)  # type: ignore[arg-type]
     description = error.description

@@ -6,8 +6,10 @@ tests replace such names. Here each is found when asked for, so that importing s
 
 from __future__ import annotations
 
+import sys
 import typing as t
 from importlib import import_module
+from types import ModuleType
 
 # By module, a name and where it comes from: "module" for one of that name there,
 # "module:other" for one with another name, "=module" for the module itself.
@@ -69,13 +71,11 @@ _SOURCES: dict[str, dict[str, str]] = {
     },
     "ctx": {
         "contextvars": "=contextvars",
-        "ft": "=.typing",
     },
     "debughelpers": {
         "request_ctx": ".globals",
     },
     "helpers": {
-        "BaseResponse": "werkzeug.wrappers:Response",
         "werkzeug": "=werkzeug",
     },
     "sansio.app": {
@@ -85,6 +85,9 @@ _SOURCES: dict[str, dict[str, str]] = {
         "Scaffold": ".sansio.scaffold",
         "_wz_redirect": "werkzeug.utils:redirect",
         "cached_property": "werkzeug.utils",
+    },
+    "sansio.blueprints": {
+        "Scaffold": ".sansio.scaffold",
     },
     "sansio.scaffold": {
         "BaseLoader": "jinja2",
@@ -115,6 +118,43 @@ _SOURCES: dict[str, dict[str, str]] = {
 }
 
 
+# Where the code is that Flask has in the module, and that reads the module's names.
+_KEPT_IN: dict[str, tuple[str, ...]] = {
+    "app": ("_static", "calling", "responses", "walk"),
+    "blueprints": ("_static",),
+    "cli": ("cli._discovery", "cli._params", "cli._routes", "cli._script", "cli._shell"),
+    "helpers": ("files",),
+    "wrappers": ("wrappers_request", "wrappers_response"),
+}
+_ABSENT = object()
+
+
+class _Replaceable(ModuleType):
+    """A module in which a name can be replaced, although the code that reads it is elsewhere.
+
+    COMPAT: ``mock.patch("flask.cli.locate_app")``.
+    """
+
+    def __setattr__(self, name: str, value: t.Any) -> None:
+        before = getattr(self, name, _ABSENT)
+        super().__setattr__(name, value)
+        self._replace(name, before, value)
+
+    def __delattr__(self, name: str) -> None:
+        before = getattr(self, name, _ABSENT)
+        super().__delattr__(name)
+        self._replace(name, before, getattr(self, name, _ABSENT))
+
+    def _replace(self, name: str, before: t.Any, value: t.Any) -> None:
+        if before is _ABSENT or value is _ABSENT:
+            return
+        package, _, own_name = self.__name__.partition(".")
+        for place in _KEPT_IN[own_name]:
+            module = sys.modules.get(f"{package}.{place}")
+            if module is not None and vars(module).get(name, _ABSENT) is before:
+                setattr(module, name, value)
+
+
 def passed_on(module: str) -> t.Callable[[str], t.Any]:
     """Make the ``__getattr__`` (:pep:`562`) of *module*, for the names it passes on.
 
@@ -124,6 +164,8 @@ def passed_on(module: str) -> t.Callable[[str], t.Any]:
     """
     package, _, name_here = module.partition(".")
     sources = _SOURCES[name_here]
+    if name_here in _KEPT_IN:
+        sys.modules[module].__class__ = _Replaceable
 
     def __getattr__(name: str) -> t.Any:
         source = sources.get(name)

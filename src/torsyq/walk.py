@@ -40,7 +40,6 @@ from .globals import _cv_request
 from .helpers import _CollectErrors
 from .lazy import is_stock
 from .lazy import stock
-from .logging import printable
 from .loop import is_async
 from .responses import Responses
 from .sessions import SessionInterface
@@ -58,7 +57,7 @@ if t.TYPE_CHECKING:
 
     from . import typing as ft
 
-_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 # To who asks for a WebSocket of ours (not of an extension's, which takes the socket by itself).
 _WEBSOCKET = "This URL is a WebSocket. WebSockets need an ASGI server."
@@ -83,6 +82,8 @@ class Walk(Calling, Responses):
         def _begin(self) -> None: ...
 
         async def _begin_async(self) -> None: ...
+
+        def log_exception(self, exc_info: ExcInfo) -> None: ...
 
     @stock
     def wsgi_app(
@@ -509,14 +510,6 @@ class Walk(Calling, Responses):
         if handler is not None:
             server_error = await self._call(handler, server_error)
         return await self.finalize_request_async(server_error, from_error_handler=True)
-
-    def log_exception(self, exc_info: _ExcInfo) -> None:
-        """Log an error that nobody handled, with the request's path and method."""
-        request = _cv_request.get().request
-        self.logger.error(
-            f"Exception on {printable(request.path)} [{printable(request.method)}]",
-            exc_info=exc_info,
-        )
 
     # The ends of contexts.
 

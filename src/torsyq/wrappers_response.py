@@ -7,6 +7,12 @@ takes: then exactly these steps are taken.
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from datetime import datetime
+from datetime import timedelta
+from http import HTTPStatus
 from urllib.parse import urljoin
 
 from werkzeug import datastructures as ds
@@ -34,13 +40,6 @@ from .headers import without_absurd_dates
 from .lazy import lazy
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
-    from collections.abc import Iterator
-    from collections.abc import Mapping
-    from datetime import datetime
-    from datetime import timedelta
-    from http import HTTPStatus
-
     from _typeshed.wsgi import StartResponse
     from _typeshed.wsgi import WSGIEnvironment
 

@@ -12,6 +12,7 @@ from collections import defaultdict
 from functools import update_wrapper
 
 from .. import typing as ft
+from ..passed_on import passed_on
 from .scaffold import _endpoint_from_view_func
 from .scaffold import _sentinel
 from .scaffold import setupmethod
@@ -528,3 +529,6 @@ def _options_of_child(
 
     options["name_prefix"] = parent_name
     return options
+
+
+__getattr__ = passed_on(__name__)
