@@ -314,3 +314,19 @@ def test_a_cancelled_task_does_not_wait_for_what_has_not_begun() -> None:
 
     in_pool(1, run)
     assert events == []
+
+
+def test_work_that_a_pool_gives_up_is_cancelled() -> None:
+    async def run() -> None:
+        pool = ThreadPoolExecutor(1)
+        go = threading.Event()
+        busy = asyncio.create_task(run_in_thread(pool, go.wait, 30))
+        queued = asyncio.create_task(run_in_thread(pool, print, "never"))
+        await asyncio.sleep(0)
+        pool.shutdown(wait=False, cancel_futures=True)
+        with pytest.raises(asyncio.CancelledError):
+            await queued
+        go.set()
+        assert await busy
+
+    asyncio.run(run())
