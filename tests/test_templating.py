@@ -30,6 +30,8 @@ from torsyq.templating import _default_template_ctx_processor
 from torsyq.templating import DispatchingJinjaLoader
 from torsyq.templating import Environment
 
+from .servers import run
+
 
 @pytest.fixture
 def app(tmp_path: pathlib.Path) -> torsyq.Flask:
@@ -358,3 +360,15 @@ def test_json_in_a_template_is_the_app_s(app: torsyq.Flask) -> None:
     with app.app_context():
         text = render_template_string("{{ data | tojson }}", data={"b": "</script>", "a": 1})
     assert text == '{"a": 1, "b": "\\u003c/script\\u003e"}'
+
+
+def test_replacing_a_function_here_replaces_none_in_the_package(tmp_path: pathlib.Path) -> None:
+    """Not even when it is read from there for the first time meanwhile."""
+    code = """
+from unittest import mock
+import torsyq
+with mock.patch("torsyq.templating.render_template"):
+    first = torsyq.render_template
+print(first.__name__, torsyq.render_template is first)
+"""
+    assert run(tmp_path, "-c", code).stdout == "render_template True\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import typing as t
 from collections import ChainMap
 
@@ -235,5 +236,9 @@ def stream_template_string(source: str, **context: t.Any) -> t.Iterator[str]:
     app = _app()
     return _stream(app, app.jinja_env.from_string(source), context)
 
+
+# COMPAT: who replaces one here replaces nothing in the package, which has its own from now on.
+for _function in (render_template, render_template_string, stream_template, stream_template_string):
+    setattr(sys.modules[__package__], _function.__name__, _function)
 
 __getattr__ = passed_on(__name__)
