@@ -30,9 +30,7 @@ def forget(name: str) -> None:
         del sys.modules[module]
 
 
-# Not on the loop, where each function may be called in another thread: the journal keeps a
-# connection of SQLite in g, and that is for one thread.
-@pytest.fixture(params=[name for name in FRAMEWORKS if "loop" not in name], scope="module")
+@pytest.fixture(params=FRAMEWORKS, scope="module")
 def framework(request: pytest.FixtureRequest) -> cabc.Iterator[types.ModuleType]:
     """The module that ``import flask`` means in the examples, over each protocol in turn."""
     with pytest.MonkeyPatch.context() as patch:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import sys
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 
@@ -47,6 +46,7 @@ from .signals import websocket_tearing_down
 
 if t.TYPE_CHECKING:
     import asyncio
+    from concurrent.futures import ThreadPoolExecutor
 
     from _typeshed.wsgi import WSGIEnvironment
 
@@ -210,6 +210,8 @@ class WebsocketWalk(Asgi):
 
         They are not those of :attr:`thread_pool`, which open connections would use up.
         """
+        from concurrent.futures import ThreadPoolExecutor
+
         return ThreadPoolExecutor(self.config["WEBSOCKET_THREADS"], f"{self.name}-websocket")
 
     async def finalize_websocket(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import atexit
 import typing as t
 import weakref
-from concurrent.futures import Executor
-from concurrent.futures import Future
 from contextvars import Context
 from contextvars import copy_context
 from functools import partial
@@ -26,6 +24,7 @@ from .walk import Walk
 
 if t.TYPE_CHECKING:
     import asyncio
+    from concurrent.futures import Executor
 else:
     asyncio = deferred("asyncio")
 
@@ -112,29 +111,19 @@ class Background(Walk):
     @lazy
     def _stops_at_exit(self) -> bool:
         """Read where no server tells the app that it stops: the end of the process does then."""
-        atexit.register(_stop, weakref.ref(self))
+        from .workers import InPlace
+
+        atexit.register(_stop, weakref.ref(self), InPlace())
         return True
 
 
-def _stop(ref: weakref.ref[Background]) -> None:
+def _stop(ref: weakref.ref[Background], in_place: Executor) -> None:
     app = ref()
     # Two threads may both have registered it.
     if app is not None and app.__dict__.pop("_stops_at_exit", False):
         # The interpreter has closed the pools of threads by now.
-        app.thread_pool = _InPlace()
+        app.thread_pool = in_place
         run_coroutine(app.shutdown)()
-
-
-class _InPlace(Executor):
-    """Runs what it is given at once, in the caller's thread."""
-
-    def submit(self, fn: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> Future[t.Any]:
-        future: Future[t.Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 def _without_request() -> Context:

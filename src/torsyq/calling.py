@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import typing as t
-from concurrent.futures import Executor
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from inspect import CO_COROUTINE
 
 from .blocking import watched
+from .globals import _cv_app
 from .lazy import shared
 from .lazy import stock
 from .loop import is_async
 from .loop import run_coroutine
 from .loop import run_in_thread
 from .sansio.app import App
+
+if t.TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 
 class Calling(App):
@@ -48,8 +50,23 @@ class Calling(App):
 
     @shared
     def thread_pool(self) -> Executor:
-        """The worker threads in which sync code runs under ASGI; ``ASGI_THREADS`` of them."""
-        return ThreadPoolExecutor(self.config["ASGI_THREADS"], f"{self.name}-worker")
+        """The worker threads in which sync code runs under ASGI, sized by ``ASGI_THREADS``."""
+        from .workers import WorkerThreads
+
+        return WorkerThreads(self.config["ASGI_THREADS"], f"{self.name}-worker")
+
+    def _thread_of_context(self) -> Executor:
+        """Where a sync function of the present app context runs, always in the same thread.
+
+        What belongs to a thread, as a connection of SQLite does, may so be kept in ``g``.
+        """
+        ctx = _cv_app.get(None)
+        pool = self.thread_pool
+        if ctx is None or not hasattr(pool, "seat"):
+            return pool
+        if ctx._seat is None:
+            ctx._seat = pool.seat()
+        return ctx._seat
 
     def _call(
         self, func: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any
@@ -71,7 +88,7 @@ class Calling(App):
         twin = getattr(func, "_twin", None)
         if twin is not None:
             return twin(*args, **kwargs)  # type: ignore[no-any-return]
-        return run_in_thread(self.thread_pool, func, *args, **kwargs)
+        return run_in_thread(self._thread_of_context(), func, *args, **kwargs)
 
     def _sync_wrapper(self, func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
         # What Blinker wraps the sync receivers of a signal with, when it awaits the others.

@@ -29,6 +29,8 @@ from .signals import appcontext_popped
 from .signals import appcontext_pushed
 
 if t.TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.routing import MapAdapter
 
@@ -113,6 +115,11 @@ def _not_pushed(current: ContextVar[t.Any]) -> t.NoReturn:
     """Refuse to pop a context once more than it was pushed, with the errors that Flask raises."""
     current.get()
     raise IndexError("This context is popped more often than it was pushed.")
+
+
+def _chain(push: tuple[t.Any, ...] | None) -> list[tuple[t.Any, ...]]:
+    """The pushes of a context, the first one first."""
+    return [] if push is None else [*_chain(push[-1]), push]
 
 
 def after_this_request(
@@ -209,12 +216,19 @@ class AppContext:
     """
 
     # For each push the token to undo it with, and what was here before the push.
-    _cv_tokens: tuple[Token[AppContext], t.Any] | None = None
+    _pushes: tuple[Token[AppContext], t.Any] | None = None
+    # The thread that sync functions keep to in a walk on the event loop.
+    _seat: Executor | None = None
 
     def __init__(self, app: Flask) -> None:
         self.app = app
         if not app._plain_contexts:
             self.url_adapter = app.create_url_adapter(None)
+
+    @property
+    def _cv_tokens(self) -> list[Token[AppContext]]:
+        # COMPAT: Flask keeps a list, and some count what is in it.
+        return [push[0] for push in _chain(self._pushes)]
 
     @shared
     def g(self) -> _AppCtxGlobals:
@@ -228,13 +242,13 @@ class AppContext:
 
     def push(self) -> None:
         """Make this the current application context."""
-        self._cv_tokens = _enter_app_context(self), self._cv_tokens
+        self._pushes = _enter_app_context(self), self._pushes
         if appcontext_pushed.receivers:
             appcontext_pushed.send(self.app, _async_wrapper=self.app.ensure_sync)
 
     async def push_async(self) -> None:
         """:meth:`push` on the event loop."""
-        self._cv_tokens = _enter_app_context(self), self._cv_tokens
+        self._pushes = _enter_app_context(self), self._pushes
         if appcontext_pushed.receivers:
             await appcontext_pushed.send_async(self.app, _sync_wrapper=self.app._sync_wrapper)
 
@@ -243,7 +257,7 @@ class AppContext:
 
         :raises AssertionError: another context was pushed after this one and is still there.
         """
-        token, before = self._cv_tokens or _not_pushed(_cv_app)
+        token, before = self._pushes or _not_pushed(_cv_app)
         try:
             if before is None:
                 if exc is _sentinel:
@@ -251,7 +265,7 @@ class AppContext:
                 self.app.do_teardown_appcontext(exc)
         finally:
             current = _current_app_context()
-            self._cv_tokens = before
+            self._pushes = before
             _leave_app_context(token)
 
         if current is not self:
@@ -261,7 +275,7 @@ class AppContext:
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
-        token, before = self._cv_tokens or _not_pushed(_cv_app)
+        token, before = self._pushes or _not_pushed(_cv_app)
         try:
             if before is None:
                 if exc is _sentinel:
@@ -269,7 +283,7 @@ class AppContext:
                 await self.app.do_teardown_appcontext_async(exc)
         finally:
             current = _current_app_context()
-            self._cv_tokens = before
+            self._pushes = before
             _leave_app_context(token)
 
         if current is not self:
@@ -327,7 +341,7 @@ class RequestContext:
             request.json_module = app.json
         self.request = request
         self._after_request_functions: list[ft.AfterRequestCallable[t.Any]] = []
-        self._cv_tokens: tuple[Token[RequestContext], AppContext | None, t.Any] | None = None
+        self._pushes: tuple[Token[RequestContext], AppContext | None, t.Any] | None = None
         # PERF: flags, and not a look into __dict__, which makes a dict of the attributes.
         self._session_is_open = False
         if session is not None:
@@ -338,6 +352,11 @@ class RequestContext:
         if not self._has_plain_url:
             # Making the adapter has an effect someone can see: it may refuse the request.
             self.url_adapter  # noqa: B018
+
+    @property
+    def _cv_tokens(self) -> list[tuple[Token[RequestContext], AppContext | None]]:
+        # COMPAT: Flask keeps a list, and some count what is in it.
+        return [push[:2] for push in _chain(self._pushes)]
 
     @lazy
     def _url_adapter(self) -> MapAdapter | None:
@@ -424,14 +443,14 @@ class RequestContext:
             # PERF: app.app_context(), AppContext(app) and its push, inlined (3 Python calls of 23).
             app_ctx = _new(AppContext)
             app_ctx.app = app
-            app_ctx._cv_tokens = _enter_app_context(app_ctx), None
+            app_ctx._pushes = _enter_app_context(app_ctx), None
             if appcontext_pushed.receivers:
                 appcontext_pushed.send(app, _async_wrapper=app.ensure_sync)
         else:
             app_ctx = app.app_context()
             app_ctx.push()
 
-        self._cv_tokens = _enter_request_context(self), app_ctx, self._cv_tokens
+        self._pushes = _enter_request_context(self), app_ctx, self._pushes
         self._pushed = True
         # COMPAT: some extensions set an interface that derives from nothing.
         if not getattr(app.session_interface, "_lazy", False):
@@ -449,14 +468,14 @@ class RequestContext:
             # PERF: app.app_context(), AppContext(app) and its push, inlined (3 Python calls of 23).
             app_ctx = _new(AppContext)
             app_ctx.app = app
-            app_ctx._cv_tokens = _enter_app_context(app_ctx), None
+            app_ctx._pushes = _enter_app_context(app_ctx), None
             if appcontext_pushed.receivers:
                 await appcontext_pushed.send_async(app, _sync_wrapper=app._sync_wrapper)
         else:
             app_ctx = app.app_context()
             await app_ctx.push_async()
 
-        self._cv_tokens = _enter_request_context(self), app_ctx, self._cv_tokens
+        self._pushes = _enter_request_context(self), app_ctx, self._pushes
         self._pushed = True
         # COMPAT: some extensions set an interface that derives from nothing.
         if not getattr(app.session_interface, "_lazy", False):
@@ -472,7 +491,7 @@ class RequestContext:
 
         :raises AssertionError: another context was pushed after this one and is still there.
         """
-        token, app_ctx, before = self._cv_tokens or _not_pushed(_cv_request)
+        token, app_ctx, before = self._pushes or _not_pushed(_cv_request)
         request = self.request
         try:
             if before is None:
@@ -485,7 +504,7 @@ class RequestContext:
                         request.close()
         finally:
             current = _current_request_context()
-            self._cv_tokens = before
+            self._pushes = before
             _leave_request_context(token)
             if before is None:
                 # What refers to the request and is referred to by it would wait for the
@@ -505,7 +524,7 @@ class RequestContext:
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
-        token, app_ctx, before = self._cv_tokens or _not_pushed(_cv_request)
+        token, app_ctx, before = self._pushes or _not_pushed(_cv_request)
         request = self.request
         try:
             if before is None:
@@ -518,7 +537,7 @@ class RequestContext:
                         request.close()
         finally:
             current = _current_request_context()
-            self._cv_tokens = before
+            self._pushes = before
             _leave_request_context(token)
             if before is None:
                 # What refers to the request and is referred to by it would wait for the

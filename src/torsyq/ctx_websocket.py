@@ -123,7 +123,7 @@ class WebsocketContext(RequestContext):
         if exc is _sentinel:
             exc = sys.exc_info()[1]
         try:
-            if self._cv_tokens is not None and self._cv_tokens[2] is None:
+            if self._pushes is not None and self._pushes[2] is None:
                 self.app.ensure_sync(self.app.do_teardown_websocket)(exc)
         finally:
             current, app_ctx = self._leave()
@@ -136,7 +136,7 @@ class WebsocketContext(RequestContext):
         if exc is _sentinel:
             exc = sys.exc_info()[1]
         try:
-            if self._cv_tokens is not None and self._cv_tokens[2] is None:
+            if self._pushes is not None and self._pushes[2] is None:
                 await self.app.do_teardown_websocket(exc)
         finally:
             current, app_ctx = self._leave()
@@ -147,10 +147,10 @@ class WebsocketContext(RequestContext):
     def _leave(self) -> tuple[RequestContext, AppContext | None]:
         """Make the context before this one current; what was, and the app context to pop."""
         current = _cv_request.get()
-        token, app_ctx, self._cv_tokens = self._cv_tokens  # type: ignore[misc]
+        token, app_ctx, self._pushes = self._pushes  # type: ignore[misc]
         _cv_request.reset(token)
         _cv_websocket.reset(self._websocket_tokens.pop())
-        if self._cv_tokens is None:
+        if self._pushes is None:
             # The environment and the request would hold each other.
             self.request.environ["werkzeug.request"] = None
         return current, app_ctx

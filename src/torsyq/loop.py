@@ -14,7 +14,6 @@ import os
 import sys
 import threading
 import typing as t
-from concurrent.futures import Executor
 from contextlib import suppress
 from contextvars import Context
 from contextvars import ContextVar
@@ -28,6 +27,7 @@ from .lazy import deferred
 
 if t.TYPE_CHECKING:
     import asyncio
+    from concurrent.futures import Executor
 else:
     asyncio = deferred("asyncio")
 

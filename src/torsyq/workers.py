@@ -1,0 +1,86 @@
+"""The threads in which sync functions run beside an event loop."""
+
+from __future__ import annotations
+
+import typing as t
+from concurrent.futures import Executor
+from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakSet
+
+
+class WorkerThreads(ThreadPoolExecutor):
+    """A pool of threads, and as many threads more that can each be kept to.
+
+    :param count: of the pool's threads, and of the others.
+    :param name: what the threads' names begin with.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        super().__init__(count, name)
+        self._lanes: list[_Lane] = []
+
+    def seat(self) -> Seat:
+        """A seat in a thread, the one where the fewest are taken. To be asked for on the loop."""
+        lane = min(self._lanes, key=_Lane.taken, default=None)
+        if lane is None or (lane.taken() and len(self._lanes) < self._max_workers):
+            lane = _Lane(1, f"{self._thread_name_prefix}-{len(self._lanes)}")
+            self._lanes.append(lane)
+        seat = Seat(self, lane)
+        lane.seats.add(seat)
+        return seat
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let go of all threads."""
+        for lane in self._lanes:
+            lane.shutdown(wait, cancel_futures=cancel_futures)
+        super().shutdown(wait, cancel_futures=cancel_futures)
+
+
+class _Lane(ThreadPoolExecutor):
+    """A single thread."""
+
+    def __init__(self, count: int, name: str) -> None:
+        super().__init__(count, name)
+        #: Those who keep to it, until they are freed.
+        self.seats: WeakSet[Seat] = WeakSet()
+
+    def taken(self) -> int:
+        return len(self.seats)
+
+
+class Seat(Executor):
+    """Runs what it is given in one and the same thread, one thing at a time.
+
+    What comes while something runs goes to the pool: what runs may be waiting for it.
+    """
+
+    def __init__(self, pool: Executor, lane: _Lane) -> None:
+        self._pool = pool
+        self._lane = lane
+        self._is_busy = False
+
+    def submit(self, fn: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> Future[t.Any]:
+        """Have *fn* called with these arguments; its result comes in a future."""
+        if self._is_busy:
+            return self._pool.submit(fn, *args, **kwargs)
+        self._is_busy = True
+        work = self._lane.submit(fn, *args, **kwargs)
+        work.add_done_callback(self._rest)
+        return work
+
+    def _rest(self, work: object) -> None:
+        self._is_busy = False
+
+
+class InPlace(Executor):
+    """Runs what it is given at once, in the caller's thread."""
+
+    def submit(self, fn: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> Future[t.Any]:
+        """Call *fn* with these arguments; its result is in the future."""
+        future: Future[t.Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future

@@ -1,0 +1,77 @@
+"""The threads in which sync functions run beside an event loop."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from torsyq import Flask
+from torsyq import g
+from torsyq.testing import FlaskClient
+from torsyq.workers import InPlace
+from torsyq.workers import WorkerThreads
+
+from .servers import PATIENCE
+
+
+@pytest.fixture
+def pool() -> Iterator[WorkerThreads]:
+    pool = WorkerThreads(2, "test")
+    yield pool
+    pool.shutdown()
+
+
+def test_a_seat_keeps_to_a_thread(pool: WorkerThreads) -> None:
+    seat = pool.seat()
+    threads = {seat.submit(threading.get_ident).result(PATIENCE) for _ in range(20)}
+    assert len(threads) == 1
+    assert threads != {threading.get_ident()}
+
+
+def test_the_thread_with_the_fewest_seats_is_given(pool: WorkerThreads) -> None:
+    seats = [pool.seat() for _ in range(4)]
+    threads = [seat.submit(threading.get_ident).result(PATIENCE) for seat in seats]
+    assert threads[0] != threads[1]
+    assert threads.count(threads[0]) == threads.count(threads[1]) == 2
+    del seats[::2]
+    gc.collect()
+    assert pool.seat().submit(threading.get_ident).result(PATIENCE) == threads[0]
+
+
+def test_what_waits_for_another_of_its_own_is_not_waited_for(pool: WorkerThreads) -> None:
+    """As a sync view does that waits for a coroutine which calls a sync function."""
+    seat = pool.seat()
+    inner = seat.submit(lambda: seat.submit(threading.get_ident).result(PATIENCE))
+    assert inner.result(PATIENCE) != seat.submit(threading.get_ident).result(PATIENCE)
+
+
+def test_in_place_means_here() -> None:
+    assert InPlace().submit(threading.get_ident).result(0) == threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        InPlace().submit(lambda: 1 / 0).result(0)
+
+
+def test_the_sync_functions_of_a_request_share_a_thread(app: Flask, anyclient: FlaskClient) -> None:
+    """What belongs to one thread, as a connection of SQLite does, may be kept in g."""
+    threads: list[int] = []
+
+    def note(*args: object) -> None:
+        threads.append(threading.get_ident())
+
+    @app.get("/")
+    def view() -> str:
+        note()
+        g.seen = True
+        return ""
+
+    app.before_request(note)
+    app.teardown_request(note)
+    app.teardown_appcontext(note)
+    for _ in range(20):
+        anyclient.get("/")
+        assert len(threads) == 4
+        assert len(set(threads)) == 1, threads
+        threads.clear()
