@@ -39,6 +39,18 @@ class Paid(exceptions.HTTPException):
     description = "Pay\n<b>first</b>"
 
 
+class Nothing(exceptions.HTTPException):
+    """An error of the app's own whose status allows no body."""
+
+    code = 204
+    description = "nothing to say"
+
+
+class Unchanged(exceptions.HTTPException):
+    code = 304
+    description = "as before"
+
+
 class OwnBody(exceptions.NotFound):
     def get_body(self, environ: t.Any = None, scope: t.Any = None) -> str:
         return "gone fishing"
@@ -80,7 +92,7 @@ def key_error() -> exceptions.BadRequestKeyError:
 
 ERRORS: list[t.Callable[[], exceptions.HTTPException]] = [
     *exceptions.default_exceptions.values(),
-    Paid, Bare, OwnBody, OwnHeaders, OwnDescription, patched, key_error,
+    Paid, Nothing, Unchanged, Bare, OwnBody, OwnHeaders, OwnDescription, patched, key_error,
     lambda: exceptions.NotFound("<script>\nalert(1)</script> é"),
     lambda: exceptions.NotFound(Markup("<b>bold</b>\nx")),
     lambda: exceptions.NotFound(""),
@@ -107,7 +119,8 @@ def test_an_error_is_answered_as_flask_answers_it(
     assert type(ours) is Response
     assert (ours.status, ours.status_code) == (theirs.status, theirs.status_code)
     assert ours.headers == theirs.headers
-    assert sent(ours, environ) == sent(theirs, environ)
+    untouched = error_response(make(), environ, Response)
+    assert sent(untouched, environ) == sent(ours, environ) == sent(theirs, environ)
 
 
 def test_a_changed_class_description_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

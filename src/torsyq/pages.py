@@ -17,6 +17,7 @@ from werkzeug.routing import RequestRedirect
 from werkzeug.utils import redirect
 
 from .headers import to_uri
+from .wrappers_response import LINES_WITH_BODY
 from .wrappers_response import Response
 
 if t.TYPE_CHECKING:
@@ -60,7 +61,7 @@ def error_response(
         return _redirection(error, environ, response_class)  # type: ignore[arg-type]
     if not (
         _is_known(cls)  # type: ignore[arg-type]
-        and error.code is not None
+        and error.code in LINES_WITH_BODY
         and error.response is None
         and (not (own := vars(error)) or own.keys().isdisjoint(_steps))
         and _steps_of(exceptions.HTTPException) == _own_steps

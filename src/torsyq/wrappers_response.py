@@ -49,7 +49,8 @@ _STATUS_LINES = {
     code: f"{code} {reason.upper()}" for code, reason in HTTP_STATUS_CODES.items() if code < 600
 }
 
-_LINES_WITH_BODY = {
+#: The status lines of answers that have a body, by their code.
+LINES_WITH_BODY = {
     code: line for code, line in _STATUS_LINES.items() if code >= 200 and code not in (204, 304)
 }
 
@@ -196,7 +197,7 @@ class Response(ResponseBase):
                 mimetype = self.default_mimetype
             if (
                 type(status) is int
-                and status in _LINES_WITH_BODY
+                and status in LINES_WITH_BODY
                 and mimetype is not None
                 and (
                     self.automatically_set_content_length
@@ -204,7 +205,7 @@ class Response(ResponseBase):
                     else hasattr(response, "__next__")
                 )
             ):
-                line = _LINES_WITH_BODY[status]
+                line = LINES_WITH_BODY[status]
                 self._made_of = line, status, content_type_items(mimetype), response
                 return
         self._status, self._status_code = self._clean_status(status)
@@ -246,12 +247,15 @@ class Response(ResponseBase):
 
     @classmethod
     def _made(cls, body: bytes, status: int, headers: list[tuple[str, str]]) -> t.Self:
-        """A response without :meth:`__init__`, which of a subclass may do more."""
+        """A response without :meth:`__init__`, which of a subclass may do more.
+
+        :param status: one of :data:`LINES_WITH_BODY`.
+        """
         for name, value in headers:
             if not (value.isprintable() and name.isprintable()):
                 check_header(name, value)
         self: t.Self = cls.__new__(cls)
-        self._made_of = *self._clean_status(status), headers, body
+        self._made_of = LINES_WITH_BODY[status], status, headers, body
         return self
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -294,7 +298,7 @@ class Response(ResponseBase):
         body = self.response
         if not (
             self._plain
-            and self._status_code in _LINES_WITH_BODY
+            and self._status_code in LINES_WITH_BODY
             and type(self.headers) is Headers
             and _replaceable.isdisjoint(self.__dict__)
             and (type(body) is list or not isinstance(body, (list, tuple)))
