@@ -25,6 +25,7 @@ from torsyq.globals import request_ctx
 from torsyq.sessions import SecureCookieSession
 from torsyq.sessions import SecureCookieSessionInterface
 from torsyq.testing import FlaskClient
+from torsyq.wrappers import Request
 
 frameworks = pytest.mark.parametrize("framework", [flask, torsyq])
 
@@ -340,3 +341,15 @@ def test_popping_once_too_often_is_an_error_of_looking_up(make: str) -> None:
     assert not isinstance(caught.value, IndexError)
     with app.test_request_context(), pytest.raises(IndexError):
         ctx.pop()
+
+
+def test_hosts_that_the_request_class_trusts_are_the_only_ones(
+    app: Flask, anyclient: FlaskClient
+) -> None:
+    class Own(Request):
+        trusted_hosts = ["good.example"]
+
+    app.request_class = Own
+    app.add_url_rule("/", "index", lambda: "here")
+    assert anyclient.get("/", headers={"Host": "good.example"}).text == "here"
+    assert anyclient.get("/", headers={"Host": "evil.example"}).status_code == 400
