@@ -353,3 +353,30 @@ def test_hosts_that_the_request_class_trusts_are_the_only_ones(
     app.add_url_rule("/", "index", lambda: "here")
     assert anyclient.get("/", headers={"Host": "good.example"}).text == "here"
     assert anyclient.get("/", headers={"Host": "evil.example"}).status_code == 400
+
+
+@pytest.mark.parametrize("make", ["app_context", "test_request_context"])
+@frameworks
+def test_a_context_pushed_by_a_teardown_function_stays_pushed(framework: t.Any, make: str) -> None:
+    def run() -> None:
+        app = framework.Flask("app")
+        ctx = getattr(app, make)()
+        pushed: list[t.Any] = []
+
+        def push_once(error: t.Any) -> None:
+            if not pushed:
+                pushed.append(ctx)
+                ctx.push()
+
+        app.teardown_appcontext(push_once)
+        app.teardown_request(push_once)
+        ctx.push()
+        ctx.pop()
+        assert framework.has_app_context() or make == "test_request_context"
+        assert framework.has_request_context() is (make == "test_request_context")
+        assert len(ctx._cv_tokens) == 1
+        ctx.pop()
+        assert not framework.has_request_context()
+        assert not ctx._cv_tokens
+
+    contextvars.copy_context().run(run)
