@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import contextvars
+import io
 import threading
 import typing as t
 
 import flask
 import pytest
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import NotFound
 
 import torsyq
@@ -380,3 +382,28 @@ def test_a_context_pushed_by_a_teardown_function_stays_pushed(framework: t.Any, 
         assert not ctx._cv_tokens
 
     contextvars.copy_context().run(run)
+
+
+@pytest.mark.parametrize("name", ["_load_form_data", "files"])
+def test_files_that_a_request_class_finds_by_itself_are_closed(
+    app: Flask, anyclient: FlaskClient, name: str
+) -> None:
+    file = io.BytesIO()
+
+    class Own(Request):
+        def find(self) -> t.Any:
+            found = self.__dict__["files"] = MultiDict({"file": file})
+            return found
+
+        if name == "files":
+            files = property(find)
+        else:
+            _load_form_data = find
+
+    @app.get("/")
+    def index() -> str:
+        return str(len(request.files))
+
+    app.request_class = Own
+    assert anyclient.get("/").text == "1"
+    assert file.closed
