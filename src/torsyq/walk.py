@@ -260,7 +260,7 @@ class Walk(Calling, Responses):
         view = self.view_functions[endpoint]
         if self._sync_views.get(endpoint) is not view:
             sync_view = self.ensure_sync(view)
-            if sync_view is view:
+            if sync_view is view and is_stock(self.ensure_sync):
                 self._sync_views[endpoint] = view
             view = sync_view
         # PERF: without the dict of no arguments 1 % of a request.
