@@ -804,3 +804,13 @@ def test_ensure_sync_replaced_late_is_asked_about_every_function(framework: Fram
     for _ in range(2):
         app(environ(), start_response)
     assert len(asked) == 6
+
+
+@pytest.mark.parametrize("framework", [flask, torsyq])
+def test_the_error_is_told_of_an_after_request_function_that_returns_text(
+    framework: Framework,
+) -> None:
+    app = framework.Flask("text")
+    app.after_request(lambda response: "text")
+    with pytest.raises(TypeError, match="'str' object is not callable"):
+        app(environ(), start_response)
