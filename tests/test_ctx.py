@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import contextvars
+import io
 import threading
 import typing as t
 
 import flask
 import pytest
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import NotFound
 
 import torsyq
@@ -25,6 +27,7 @@ from torsyq.globals import request_ctx
 from torsyq.sessions import SecureCookieSession
 from torsyq.sessions import SecureCookieSessionInterface
 from torsyq.testing import FlaskClient
+from torsyq.wrappers import Request
 
 frameworks = pytest.mark.parametrize("framework", [flask, torsyq])
 
@@ -340,3 +343,67 @@ def test_popping_once_too_often_is_an_error_of_looking_up(make: str) -> None:
     assert not isinstance(caught.value, IndexError)
     with app.test_request_context(), pytest.raises(IndexError):
         ctx.pop()
+
+
+def test_hosts_that_the_request_class_trusts_are_the_only_ones(
+    app: Flask, anyclient: FlaskClient
+) -> None:
+    class Own(Request):
+        trusted_hosts = ["good.example"]
+
+    app.request_class = Own
+    app.add_url_rule("/", "index", lambda: "here")
+    assert anyclient.get("/", headers={"Host": "good.example"}).text == "here"
+    assert anyclient.get("/", headers={"Host": "evil.example"}).status_code == 400
+
+
+@pytest.mark.parametrize("make", ["app_context", "test_request_context"])
+@frameworks
+def test_a_context_pushed_by_a_teardown_function_stays_pushed(framework: t.Any, make: str) -> None:
+    def run() -> None:
+        app = framework.Flask("app")
+        ctx = getattr(app, make)()
+        pushed: list[t.Any] = []
+
+        def push_once(error: t.Any) -> None:
+            if not pushed:
+                pushed.append(ctx)
+                ctx.push()
+
+        app.teardown_appcontext(push_once)
+        app.teardown_request(push_once)
+        ctx.push()
+        ctx.pop()
+        assert framework.has_app_context() or make == "test_request_context"
+        assert framework.has_request_context() is (make == "test_request_context")
+        assert len(ctx._cv_tokens) == 1
+        ctx.pop()
+        assert not framework.has_request_context()
+        assert not ctx._cv_tokens
+
+    contextvars.copy_context().run(run)
+
+
+@pytest.mark.parametrize("name", ["_load_form_data", "files"])
+def test_files_that_a_request_class_finds_by_itself_are_closed(
+    app: Flask, anyclient: FlaskClient, name: str
+) -> None:
+    file = io.BytesIO()
+
+    class Own(Request):
+        def find(self) -> t.Any:
+            found = self.__dict__["files"] = MultiDict({"file": file})
+            return found
+
+        if name == "files":
+            files = property(find)
+        else:
+            _load_form_data = find
+
+    @app.get("/")
+    def index() -> str:
+        return str(len(request.files))
+
+    app.request_class = Own
+    assert anyclient.get("/").text == "1"
+    assert file.closed

@@ -97,7 +97,7 @@ DIFFERENCES = {
         (
             "if self._sync_views.get(endpoint) is not view:\n"
             "    sync_view = self.ensure_sync(view)\n"
-            "    if sync_view is view:\n"
+            "    if sync_view is view and is_stock(self.ensure_sync):\n"
             "        self._sync_views[endpoint] = view\n"
             "    view = sync_view\n",
             "",

@@ -785,3 +785,32 @@ def test_the_environment_can_be_built_without_a_server(app: Flask) -> None:
     builder = EnvironBuilder(app, "/", method="POST", json={"a": 1})
     with app.request_context(builder.get_environ()):
         assert request.json == {"a": 1}
+
+
+@pytest.mark.parametrize("framework", [flask, torsyq])
+def test_ensure_sync_replaced_late_is_asked_about_every_function(framework: Framework) -> None:
+    app = framework.Flask("late")
+    app.add_url_rule("/", "index", lambda: "here")
+    app.before_request(lambda: None)
+    app.after_request(lambda response: response)
+    app(environ(), start_response)
+    asked = []
+
+    def ensure_sync(func: t.Any) -> t.Any:
+        asked.append(func)
+        return func
+
+    app.ensure_sync = ensure_sync
+    for _ in range(2):
+        app(environ(), start_response)
+    assert len(asked) == 6
+
+
+@pytest.mark.parametrize("framework", [flask, torsyq])
+def test_the_error_is_told_of_an_after_request_function_that_returns_text(
+    framework: Framework,
+) -> None:
+    app = framework.Flask("text")
+    app.after_request(lambda response: "text")
+    with pytest.raises(TypeError, match="'str' object is not callable"):
+        app(environ(), start_response)

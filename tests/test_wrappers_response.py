@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 import sys
 import typing as t
 from datetime import datetime
@@ -167,6 +169,158 @@ def plain(value: t.Any) -> t.Any:
     return None if callable(value) else value
 
 
+class Noting:
+    """A stream that notes when it is closed."""
+
+    def __init__(self, chunks: list[t.Any], notes: list[str]) -> None:
+        self.chunks = iter(chunks)
+        self.notes = notes
+
+    def __iter__(self) -> t.Iterator[t.Any]:
+        return self.chunks
+
+    def __next__(self) -> t.Any:
+        return next(self.chunks)
+
+    def close(self) -> None:
+        self.notes.append("stream")
+
+
+class Changing:
+    """A response with which steps are taken, unseen between them."""
+
+    def __init__(self, base: t.Any, body: t.Any) -> None:
+        self.notes: list[str] = []
+        changing = self
+
+        class Own(base):  # type: ignore[misc]
+            def __init__(self, *args: t.Any) -> None:
+                self._status = "none yet"
+                super().__init__(*args)
+                self.headers["X-Own"] = "yes"
+
+            def close(self) -> None:
+                changing.notes.append("class")
+                super().close()
+
+        self.classes = {"base": base, "own": Own}
+        self.response = base(self.body(body))
+        self.kept: list[t.Any] = []
+
+    def body(self, chunks: t.Any) -> t.Any:
+        return Noting(chunks, self.notes) if isinstance(chunks, list) else chunks
+
+    def take(self, step: str, value: t.Any) -> t.Any:
+        response = self.response
+        if step == "new":
+            self.response = self.classes[value[0]](self.body(value[1]))
+        elif step == "class":
+            response.__class__ = self.classes[value]
+        elif step == "response":
+            self.kept.append(response.response)
+            response.response = self.body(value)
+        elif step == "copy":
+            self.kept.append(response)
+            try:
+                self.response = value(response)
+            except (AttributeError, TypeError, pickle.PicklingError):
+                return "A stream cannot be copied so, nor can a function."
+        elif step == "on_close":
+            response.call_on_close(lambda: self.notes.append("callback"))
+        elif step == "send":
+            return sent(response, value)
+        elif step == "set":
+            setattr(response, *value)
+        else:
+            return value(response)
+        return None
+
+
+def pickled(response: t.Any) -> t.Any:
+    return pickle.loads(pickle.dumps(response))
+
+
+texts = st.sampled_from(["a", b"b", ["c", b"d"], []])
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("new"), st.tuples(st.sampled_from(["base", "own"]), texts)),
+        st.tuples(st.just("class"), st.sampled_from(["own", "base"])),
+        st.tuples(st.just("response"), texts),
+        st.tuples(st.just("copy"), st.sampled_from([copy.copy, copy.copy, copy.deepcopy, pickled])),
+        st.tuples(st.just("on_close"), st.none()),
+        st.tuples(st.just("send"), methods),
+        st.tuples(
+            st.just("set"),
+            st.sampled_from(
+                [
+                    ("status", "404 No"), ("status_code", 204), ("data", "x"),
+                    ("direct_passthrough", True), ("headers", ds.Headers({"X": "y"})),
+                ]
+            ),
+        ),
+        st.tuples(
+            st.just("call"),
+            st.sampled_from(
+                [
+                    lambda r: r.headers.add("X-A", "b"), lambda r: r.headers.pop("Content-Length"),
+                    lambda r: r.get_data(), lambda r: r.close(), lambda r: list(r.headers),
+                    lambda r: r.status, lambda r: r.freeze(), lambda r: r.is_streamed,
+                ]
+            ),
+        ),
+    ),
+    max_size=6,
+)  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(texts, steps, methods)
+def test_any_response_is_copied_closed_and_sent_as_flasks(
+    body: t.Any, steps: list[tuple[str, t.Any]], method: str
+) -> None:
+    pair = Changing(Response, body), Changing(flask.Response, body)
+    for step, value in [*steps, ("send", method), ("send", method)]:
+        results = [outcome(lambda: each.take(step, value)) for each in pair]  # noqa: B023
+        assert results[0] == results[1]
+        assert pair[0].notes == pair[1].notes
+
+
+def test_a_constructor_called_again_begins_anew() -> None:
+    def own(base: t.Any) -> t.Any:
+        class Twice(base):  # type: ignore[misc]
+            def __init__(self, *args: t.Any) -> None:
+                self.response = ["of the subclass"]
+                super().__init__("first", 404)
+                self.headers["X-First"] = "yes"
+                super().__init__(*args)
+
+        return Twice
+
+    for status in (None, 204):
+        assert sent(own(Response)("last", status)) == sent(own(flask.Response)("last", status))
+
+
+def test_threads_that_read_a_response_at_once_see_the_same() -> None:
+    """As they do with one that is made once, for all requests."""
+    response = Response("hello")
+    status, code, items, body = t.cast("t.Any", response._made_of)
+    seen: list[t.Any] = []
+
+    class Interrupting:
+        """The headers, during the reading of which another thread reads."""
+
+        def __iter__(self) -> t.Iterator[t.Any]:
+            if not seen:
+                seen.append(None)
+                seen.append((response.headers, response.status))
+            return iter(items)
+
+    response._made_of = status, code, Interrupting(), body
+    assert response.response == [b"hello"]
+    assert seen[1] == (response.headers, "200 OK")
+    assert seen[1][0] is response.headers
+
+
 # Calls
 
 
@@ -254,6 +408,21 @@ def test_closing_is_the_subclasss_business() -> None:
     patched.close = lambda: closed.append("instance")
     sent(patched)
     assert closed[2:] == ["instance"]
+
+
+def test_a_subclass_sees_the_attributes_that_are_set() -> None:
+    def names(base: t.Any) -> set[str]:
+        seen: set[str] = set()
+
+        class Own(base):  # type: ignore[misc]
+            def __setattr__(self, name: str, value: t.Any) -> None:
+                seen.add(name)
+                super().__setattr__(name, value)
+
+        Own("text")
+        return seen
+
+    assert names(Response) == names(flask.Response)
 
 
 def test_a_subclass_sees_the_steps_of_being_made() -> None:

@@ -179,6 +179,10 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
         super().__setattr__(name, value)
         if name in _ASKED_BY_CONTEXTS:
             self._plain_contexts = self._has_plain_contexts()
+        elif name == "ensure_sync":
+            # Known functions are called without it.
+            self._sync_views = {}
+            self._sync_hooks = {}
 
     def _has_plain_contexts(self) -> bool:
         """Whether the contexts are made, and URLs matched, in Torsyq's own way and no other."""

@@ -257,15 +257,16 @@ class AppContext:
 
         :raises AssertionError: another context was pushed after this one and is still there.
         """
-        token, before = self._pushes or _not_pushed(_cv_app)
+        pushes = self._pushes or _not_pushed(_cv_app)
         try:
-            if before is None:
+            if pushes[-1] is None:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 self.app.do_teardown_appcontext(exc)
         finally:
             current = _current_app_context()
-            self._pushes = before
+            # Read again: a teardown function may have pushed it.
+            token, self._pushes = self._pushes  # type: ignore[misc]
             _leave_app_context(token)
 
         if current is not self:
@@ -275,15 +276,16 @@ class AppContext:
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
-        token, before = self._pushes or _not_pushed(_cv_app)
+        pushes = self._pushes or _not_pushed(_cv_app)
         try:
-            if before is None:
+            if pushes[-1] is None:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 await self.app.do_teardown_appcontext_async(exc)
         finally:
             current = _current_app_context()
-            self._pushes = before
+            # Read again: a teardown function may have pushed it.
+            token, self._pushes = self._pushes  # type: ignore[misc]
             _leave_app_context(token)
 
         if current is not self:
@@ -348,7 +350,12 @@ class RequestContext:
             self._session = session
             self._session_is_open = True
         # Whether the map may be asked without an adapter.
-        self._has_plain_url = app._plain_contexts and app.config["TRUSTED_HOSTS"] is None
+        # SECURITY: a request class may name the trusted hosts as well, and only the adapter asks.
+        self._has_plain_url = (
+            app._plain_contexts
+            and app.config["TRUSTED_HOSTS"] is None
+            and request.trusted_hosts is None
+        )
         if not self._has_plain_url:
             # Making the adapter has an effect someone can see: it may refuse the request.
             self.url_adapter  # noqa: B018
@@ -491,10 +498,11 @@ class RequestContext:
 
         :raises AssertionError: another context was pushed after this one and is still there.
         """
-        token, app_ctx, before = self._pushes or _not_pushed(_cv_request)
+        pushes = self._pushes or _not_pushed(_cv_request)
+        is_last = pushes[-1] is None
         request = self.request
         try:
-            if before is None:
+            if is_last:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 try:
@@ -504,9 +512,10 @@ class RequestContext:
                         request.close()
         finally:
             current = _current_request_context()
-            self._pushes = before
+            # Read again: a teardown function may have pushed it.
+            token, app_ctx, self._pushes = self._pushes  # type: ignore[misc]
             _leave_request_context(token)
-            if before is None:
+            if is_last:
                 # What refers to the request and is referred to by it would wait for the
                 # collector: the environment, and the error's traceback with its frames.
                 environ = request.environ
@@ -524,10 +533,11 @@ class RequestContext:
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
-        token, app_ctx, before = self._pushes or _not_pushed(_cv_request)
+        pushes = self._pushes or _not_pushed(_cv_request)
+        is_last = pushes[-1] is None
         request = self.request
         try:
-            if before is None:
+            if is_last:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 try:
@@ -537,9 +547,10 @@ class RequestContext:
                         request.close()
         finally:
             current = _current_request_context()
-            self._pushes = before
+            # Read again: a teardown function may have pushed it.
+            token, app_ctx, self._pushes = self._pushes  # type: ignore[misc]
             _leave_request_context(token)
-            if before is None:
+            if is_last:
                 # What refers to the request and is referred to by it would wait for the
                 # collector: the environment, and the error's traceback with its frames.
                 environ = request.environ

@@ -22,6 +22,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import sys
 import typing as t
+from contextlib import suppress
 from types import TracebackType
 
 from werkzeug.exceptions import BadRequest
@@ -61,6 +62,15 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tupl
 
 # To who asks for a WebSocket of ours (not of an extension's, which takes the socket by itself).
 _WEBSOCKET = "This URL is a WebSocket. WebSockets need an ASGI server."
+
+
+def _abandon(response: t.Any) -> None:
+    """Close a response that is not going to be sent, because of an error.
+
+    What fails here (an after_request function may have returned anything) does not hide that error.
+    """
+    with suppress(Exception):
+        response.close()
 
 
 class Walk(Calling, Responses):
@@ -106,7 +116,7 @@ class Walk(Calling, Responses):
             except Exception as exc:
                 error = exc
                 if response is not None:
-                    response.close()
+                    _abandon(response)
                     response = None
                 return self.handle_exception(exc)(environ, start_response)
             except BaseException as exc:
@@ -123,7 +133,7 @@ class Walk(Calling, Responses):
             except BaseException:
                 if response is not None:
                     # The server will not get to see what it should close.
-                    response.close()
+                    _abandon(response)
                 raise
             finally:
                 # The traceback holds this frame: without this, frame and error hold each other.
@@ -143,7 +153,7 @@ class Walk(Calling, Responses):
             except Exception as exc:
                 error = exc
                 if response is not None:
-                    response.close()
+                    _abandon(response)
                     response = None
                 return (await self.handle_exception_async(exc))(environ, start_response)
             except BaseException as exc:
@@ -160,7 +170,7 @@ class Walk(Calling, Responses):
             except BaseException:
                 if response is not None:
                     # The server will not get to see what it should close.
-                    response.close()
+                    _abandon(response)
                 raise
             finally:
                 # The traceback holds this frame: without this, frame and error hold each other.
@@ -260,7 +270,7 @@ class Walk(Calling, Responses):
         view = self.view_functions[endpoint]
         if self._sync_views.get(endpoint) is not view:
             sync_view = self.ensure_sync(view)
-            if sync_view is view:
+            if sync_view is view and is_stock(self.ensure_sync):
                 self._sync_views[endpoint] = view
             view = sync_view
         # PERF: without the dict of no arguments 1 % of a request.
@@ -319,7 +329,7 @@ class Walk(Calling, Responses):
                 request_finished.send(self, _async_wrapper=self.ensure_sync, response=response)
         except Exception:
             if not from_error_handler:
-                response.close()
+                _abandon(response)
                 raise
             self.logger.exception("Request finalizing failed with an error while handling an error")
         return response
@@ -337,7 +347,7 @@ class Walk(Calling, Responses):
                 )
         except Exception:
             if not from_error_handler:
-                response.close()
+                _abandon(response)
                 raise
             self.logger.exception("Request finalizing failed with an error while handling an error")
         return response

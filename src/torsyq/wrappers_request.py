@@ -59,6 +59,8 @@ _reading_steps = frozenset(
         "want_form_data_parsed",
     }
 )
+# What it may replace of that and of closing the files in it.
+_closing_steps = frozenset({"_load_form_data", "_parse_form_data", "close", "files"})
 # A host is as good for the next request; who makes up many fills no memory.
 _host = lru_cache(256)(get_host)
 _environ_headers = EnvironHeaders({})
@@ -118,7 +120,8 @@ class Request(RequestBase):
         super().__init_subclass__(**kwargs)
         own = cls.__mro__[: cls.__mro__.index(Request)]
         cls._plain = _reading_steps.isdisjoint(name for base in own for name in vars(base))
-        if cls.close is not Request.close:
+        # What is overridden may keep files where only closing finds them.
+        if not _closing_steps.isdisjoint(name for base in own for name in vars(base)):
             cls._to_close = True
 
     # What Werkzeug sets in its constructor

@@ -82,6 +82,8 @@ _bad_status = (
 _steps = frozenset(
     {
         "__call__",
+        "__getattribute__",
+        "__setattr__",
         "_clean_status",
         "_status",
         "close",
@@ -101,6 +103,18 @@ _steps = frozenset(
 )
 # Those of them that an instance does not have anyway.
 _replaceable = _steps - {"_status", "direct_passthrough", "headers", "response"}
+# What the constructor gives each instance, at once or when it is read.
+_of_constructor = frozenset(
+    {
+        "_made_of",
+        "_on_close",
+        "_status",
+        "_status_code",
+        "direct_passthrough",
+        "headers",
+        "response",
+    }
+)
 
 
 class _Folded:
@@ -115,20 +129,24 @@ class _Folded:
     def __get__(self, response: Response | None, owner: type) -> t.Any:
         if response is None:
             return self
-        if response._made_of is None:
+        own = response.__dict__
+        made = response._made_of
+        if made is None:
+            if self.name in own:
+                return own[self.name]  # Another thread was quicker.
             raise AttributeError(f"{self.name!r} is not there: was Response.__init__ called?")
-        status, code, items, body = response._made_of
-        response._made_of = None
+        status, code, items, body = made
         headers = _new_headers(Headers)
         headers._list = [*items]
         if type(body) is bytes:
             headers._list.append(("Content-Length", str(len(body))))
             body = [body]
-        own = response.__dict__
         own.setdefault("_status", status)
         own.setdefault("_status_code", code)
         own.setdefault("headers", headers)
         own.setdefault("response", body)
+        # Last: a thread that does not find it any more finds the attributes.
+        response._made_of = None
         return own[self.name]
 
 
@@ -168,11 +186,14 @@ class Response(ResponseBase):
 
     # Nobody replaced a step that making and sending a response consist of.
     _plain: t.ClassVar[bool] = True
+    # A subclass may have set attributes before it calls our constructor, or call it twice.
+    _may_be_set: t.ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: t.Any) -> None:
         super().__init_subclass__(**kwargs)
         own = cls.__mro__[: cls.__mro__.index(Response)]
         cls._plain = _steps.isdisjoint(name for base in own for name in vars(base))
+        cls._may_be_set = cls.__init__ is not Response.__init__
 
     def __init__(
         self,
@@ -188,6 +209,8 @@ class Response(ResponseBase):
                 headers = Headers(headers or None)
             super().__init__(response, status, headers, mimetype, content_type, direct_passthrough)
             return
+        if self._may_be_set:
+            self._forget()
         if status is None:
             status = self.default_status
         if isinstance(response, str):
@@ -217,6 +240,18 @@ class Response(ResponseBase):
         else:
             self.response = [] if response is None else response  # type: ignore[assignment]
         self._fill_headers(headers, mimetype, content_type, data)
+
+    def _forget(self) -> None:
+        # What the constructor is given now counts.
+        for name in _of_constructor & self.__dict__.keys():
+            del self.__dict__[name]
+
+    def __getstate__(self) -> t.Any:
+        # A copy shares headers, body and what is called on close.
+        if self._made_of is not None:
+            self.headers  # noqa: B018
+        self._on_close  # noqa: B018
+        return super().__getstate__()
 
     @lazy
     def _on_close(self) -> list[t.Callable[[], t.Any]]:
@@ -266,7 +301,12 @@ class Response(ResponseBase):
         :raises ValueError: the status or a header can't be sent.
         """
         made = self._made_of
-        if made is not None and len(self.__dict__) == 1 and environ["REQUEST_METHOD"] != "HEAD":
+        if (
+            made is not None
+            and len(self.__dict__) == 1
+            and self._plain  # Its class may have been assigned.
+            and environ["REQUEST_METHOD"] != "HEAD"
+        ):
             status, _, headers, body = made
             if type(body) is bytes:
                 start_response(status, [*headers, ("Content-Length", str(len(body)))])
@@ -369,7 +409,8 @@ class Response(ResponseBase):
 
     def close(self) -> None:
         """Close the body, and call what was left with :meth:`call_on_close`."""
-        body = self.response if self._made_of is None else self._made_of[3]
+        made = self._made_of
+        body = self.response if made is None or "response" in self.__dict__ else made[3]
         if hasattr(body, "close"):
             body.close()
         for func in self.__dict__.get("_on_close", ()):
