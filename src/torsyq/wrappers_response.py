@@ -186,14 +186,14 @@ class Response(ResponseBase):
 
     # Nobody replaced a step that making and sending a response consist of.
     _plain: t.ClassVar[bool] = True
-    # A subclass may have set attributes before it calls our constructor, or call it twice.
-    _may_be_set: t.ClassVar[bool] = False
+    # Nor has a subclass a constructor of its own, which may set attributes before it calls this one.
+    _made_plainly: t.ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: t.Any) -> None:
         super().__init_subclass__(**kwargs)
         own = cls.__mro__[: cls.__mro__.index(Response)]
         cls._plain = _steps.isdisjoint(name for base in own for name in vars(base))
-        cls._may_be_set = cls.__init__ is not Response.__init__
+        cls._made_plainly = cls._plain and cls.__init__ is Response.__init__
 
     def __init__(
         self,
@@ -204,12 +204,14 @@ class Response(ResponseBase):
         content_type: str | None = None,
         direct_passthrough: bool = False,
     ) -> None:
-        if not self._plain:
-            if not isinstance(headers, ds.Headers):
-                headers = Headers(headers or None)
-            super().__init__(response, status, headers, mimetype, content_type, direct_passthrough)
-            return
-        if self._may_be_set:
+        if not self._made_plainly:
+            if not self._plain:
+                if not isinstance(headers, ds.Headers):
+                    headers = Headers(headers or None)
+                super().__init__(
+                    response, status, headers, mimetype, content_type, direct_passthrough
+                )
+                return
             self._forget()
         if status is None:
             status = self.default_status
