@@ -7,6 +7,7 @@ import typing as t
 
 import flask
 import pytest
+from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import NotFound
 
@@ -382,6 +383,23 @@ def test_a_context_pushed_by_a_teardown_function_stays_pushed(framework: t.Any, 
         assert not ctx._cv_tokens
 
     contextvars.copy_context().run(run)
+
+
+def test_files_that_are_assigned_are_closed(app: Flask, anyclient: FlaskClient) -> None:
+    file = io.BytesIO()
+
+    @app.get("/")
+    def index() -> str:
+        request.files = ImmutableMultiDict({"file": file})
+        assert request.files["file"] is file
+        return "here"
+
+    assert anyclient.get("/").text == "here"
+    assert file.closed
+    with app.test_request_context("/"):
+        request.files = ImmutableMultiDict()
+        del request.files
+        assert not request.files
 
 
 @pytest.mark.parametrize("name", ["_load_form_data", "files"])
