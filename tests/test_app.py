@@ -525,3 +525,13 @@ def test_importing_the_face_loads_only_what_every_app_needs() -> None:
     code = f"import sys, torsyq; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in {"[]", "['asyncio']"}
+
+
+def test_an_app_may_set_its_attributes_in_its_own_way() -> None:
+    class Own(Flask):
+        def __setattr__(self, name: str, value: t.Any) -> None:
+            object.__setattr__(self, name, value)
+
+    app = Own("own")
+    app.add_url_rule("/", "index", lambda: "here")
+    assert app.test_client().get("/").text == "here"

@@ -7,6 +7,7 @@ import typing as t
 
 import flask
 import pytest
+from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import NotFound
 
@@ -345,6 +346,25 @@ def test_popping_once_too_often_is_an_error_of_looking_up(make: str) -> None:
         ctx.pop()
 
 
+@frameworks
+def test_a_wrong_order_of_popping_is_told_before_an_error_of_teardown(framework: t.Any) -> None:
+    def run() -> None:
+        app = framework.Flask("app")
+        outer, inner = app.test_request_context("/a"), app.test_request_context("/b")
+
+        @app.teardown_request
+        def fail(error: t.Any) -> None:
+            raise KeyError("of teardown")
+
+        outer.push()
+        inner.push()
+        with pytest.raises(AssertionError, match="Popped wrong request context"):
+            outer.pop()
+        assert not outer._cv_tokens
+
+    contextvars.copy_context().run(run)
+
+
 def test_hosts_that_the_request_class_trusts_are_the_only_ones(
     app: Flask, anyclient: FlaskClient
 ) -> None:
@@ -382,6 +402,23 @@ def test_a_context_pushed_by_a_teardown_function_stays_pushed(framework: t.Any, 
         assert not ctx._cv_tokens
 
     contextvars.copy_context().run(run)
+
+
+def test_files_that_are_assigned_are_closed(app: Flask, anyclient: FlaskClient) -> None:
+    file = io.BytesIO()
+
+    @app.get("/")
+    def index() -> str:
+        request.files = ImmutableMultiDict({"file": file})
+        assert request.files["file"] is file
+        return "here"
+
+    assert anyclient.get("/").text == "here"
+    assert file.closed
+    with app.test_request_context("/"):
+        request.files = ImmutableMultiDict()
+        del request.files
+        assert not request.files
 
 
 @pytest.mark.parametrize("name", ["_load_form_data", "files"])

@@ -129,7 +129,8 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
     #: Opens and saves the session.
     session_interface: SessionInterface = SecureCookieSessionInterface()
 
-    _plain_contexts: bool
+    # COMPAT: False where a subclass sets attributes past __setattr__ below.
+    _plain_contexts = False
 
     def __init__(
         self,

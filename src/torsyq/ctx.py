@@ -265,8 +265,8 @@ class AppContext:
                 self.app.do_teardown_appcontext(exc)
         finally:
             current = _current_app_context()
-            # Read again: a teardown function may have pushed it.
-            token, self._pushes = self._pushes  # type: ignore[misc]
+            # Read again: a teardown function may have pushed or popped it.
+            token, self._pushes = self._pushes or _not_pushed(_cv_app)
             _leave_app_context(token)
 
         if current is not self:
@@ -284,8 +284,8 @@ class AppContext:
                 await self.app.do_teardown_appcontext_async(exc)
         finally:
             current = _current_app_context()
-            # Read again: a teardown function may have pushed it.
-            token, self._pushes = self._pushes  # type: ignore[misc]
+            # Read again: a teardown function may have pushed or popped it.
+            token, self._pushes = self._pushes or _not_pushed(_cv_app)
             _leave_app_context(token)
 
         if current is not self:
@@ -512,8 +512,8 @@ class RequestContext:
                         request.close()
         finally:
             current = _current_request_context()
-            # Read again: a teardown function may have pushed it.
-            token, app_ctx, self._pushes = self._pushes  # type: ignore[misc]
+            # Read again: a teardown function may have pushed or popped it.
+            token, app_ctx, self._pushes = self._pushes or _not_pushed(_cv_request)
             _leave_request_context(token)
             if is_last:
                 # What refers to the request and is referred to by it would wait for the
@@ -527,9 +527,10 @@ class RequestContext:
                     begin_background(environ)
             if app_ctx is not None:
                 app_ctx.pop(exc)
-
-        if current is not self:
-            raise AssertionError(f"Popped wrong request context. ({current!r} instead of {self!r})")
+            if current is not self:
+                raise AssertionError(
+                    f"Popped wrong request context. ({current!r} instead of {self!r})"
+                )
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
@@ -547,8 +548,8 @@ class RequestContext:
                         request.close()
         finally:
             current = _current_request_context()
-            # Read again: a teardown function may have pushed it.
-            token, app_ctx, self._pushes = self._pushes  # type: ignore[misc]
+            # Read again: a teardown function may have pushed or popped it.
+            token, app_ctx, self._pushes = self._pushes or _not_pushed(_cv_request)
             _leave_request_context(token)
             if is_last:
                 # What refers to the request and is referred to by it would wait for the
@@ -562,9 +563,10 @@ class RequestContext:
                     begin_background(environ)
             if app_ctx is not None:
                 await app_ctx.pop_async(exc)
-
-        if current is not self:
-            raise AssertionError(f"Popped wrong request context. ({current!r} instead of {self!r})")
+            if current is not self:
+                raise AssertionError(
+                    f"Popped wrong request context. ({current!r} instead of {self!r})"
+                )
 
     def __enter__(self) -> t.Self:
         self.push()

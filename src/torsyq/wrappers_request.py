@@ -73,6 +73,22 @@ def _decode_path(text: str) -> str:
     return text.encode("latin1").decode(errors="replace")
 
 
+class _Files(lazy[t.Any]):
+    """The files of a request, which are closed with it even where they were assigned."""
+
+    def __get__(self, request: Request | None, owner: type) -> t.Any:  # type: ignore[override]
+        if request is not None and "files" in request.__dict__:
+            return request.__dict__["files"]
+        return super().__get__(request, owner)
+
+    def __set__(self, request: Request, files: t.Any) -> None:  # type: ignore[override]
+        request.__dict__["files"] = files
+        request._to_close = True
+
+    def __delete__(self, request: Request) -> None:
+        del request.__dict__["files"]
+
+
 class Request(RequestBase):
     """A request, as views see it through the ``request`` proxy.
 
@@ -406,7 +422,7 @@ class Request(RequestBase):
         self._load_form_data()
         return self.__dict__["form"]  # type: ignore[no-any-return]
 
-    @lazy
+    @_Files
     def files(self) -> ds.ImmutableMultiDict[str, ds.FileStorage]:
         """The files of the form that is the body."""
         self._load_form_data()
