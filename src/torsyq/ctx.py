@@ -117,6 +117,10 @@ def _not_pushed(current: ContextVar[t.Any]) -> t.NoReturn:
     raise IndexError("This context is popped more often than it was pushed.")
 
 
+def _popped_wrong(kind: str, current: object, popped: object) -> AssertionError:
+    return AssertionError(f"Popped wrong {kind} context. ({current!r} instead of {popped!r})")
+
+
 def _chain(push: tuple[t.Any, ...] | None) -> list[tuple[t.Any, ...]]:
     """The pushes of a context, the first one first."""
     return [] if push is None else [*_chain(push[-1]), push]
@@ -270,7 +274,7 @@ class AppContext:
             _leave_app_context(token)
 
         if current is not self:
-            raise AssertionError(f"Popped wrong app context. ({current!r} instead of {self!r})")
+            raise _popped_wrong("app", current, self)
         if appcontext_popped.receivers:
             appcontext_popped.send(self.app, _async_wrapper=self.app.ensure_sync)
 
@@ -289,7 +293,7 @@ class AppContext:
             _leave_app_context(token)
 
         if current is not self:
-            raise AssertionError(f"Popped wrong app context. ({current!r} instead of {self!r})")
+            raise _popped_wrong("app", current, self)
         if appcontext_popped.receivers:
             await appcontext_popped.send_async(self.app, _sync_wrapper=self.app._sync_wrapper)
 
@@ -528,9 +532,7 @@ class RequestContext:
             if app_ctx is not None:
                 app_ctx.pop(exc)
             if current is not self:
-                raise AssertionError(
-                    f"Popped wrong request context. ({current!r} instead of {self!r})"
-                )
+                raise _popped_wrong("request", current, self)
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
@@ -564,9 +566,7 @@ class RequestContext:
             if app_ctx is not None:
                 await app_ctx.pop_async(exc)
             if current is not self:
-                raise AssertionError(
-                    f"Popped wrong request context. ({current!r} instead of {self!r})"
-                )
+                raise _popped_wrong("request", current, self)
 
     def __enter__(self) -> t.Self:
         self.push()

@@ -11,6 +11,7 @@ import typing as t
 from contextvars import Token
 from functools import update_wrapper
 
+from .ctx import _popped_wrong
 from .ctx import _sentinel
 from .ctx import RequestContext
 from .globals import _cv_request
@@ -157,6 +158,4 @@ class WebsocketContext(RequestContext):
 
     def _check(self, current: RequestContext) -> None:
         if current is not self:
-            raise AssertionError(
-                f"Popped wrong websocket context. ({current!r} instead of {self!r})"
-            )
+            raise _popped_wrong("websocket", current, self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import sys
 import typing as t
+from contextlib import suppress
 
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
@@ -113,3 +114,12 @@ def _not_a_response(rv: object) -> str:
         " dict, list, tuple with headers or status, Response instance, or WSGI callable, but it"
         f" was a {type(rv).__name__}."
     )
+
+
+def abandon(response: t.Any) -> None:
+    """Close a response that is not going to be sent, because of an error.
+
+    What fails here (an after_request function may have returned anything) does not hide that error.
+    """
+    with suppress(Exception):
+        response.close()

@@ -22,7 +22,6 @@ from __future__ import annotations
 import collections.abc as cabc
 import sys
 import typing as t
-from contextlib import suppress
 from types import TracebackType
 
 from werkzeug.exceptions import BadRequest
@@ -42,6 +41,7 @@ from .helpers import _CollectErrors
 from .lazy import is_stock
 from .lazy import stock
 from .loop import is_async
+from .responses import abandon
 from .responses import Responses
 from .sessions import SessionInterface
 from .signals import appcontext_tearing_down
@@ -62,15 +62,6 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tupl
 
 # To who asks for a WebSocket of ours (not of an extension's, which takes the socket by itself).
 _WEBSOCKET = "This URL is a WebSocket. WebSockets need an ASGI server."
-
-
-def _abandon(response: t.Any) -> None:
-    """Close a response that is not going to be sent, because of an error.
-
-    What fails here (an after_request function may have returned anything) does not hide that error.
-    """
-    with suppress(Exception):
-        response.close()
 
 
 class Walk(Calling, Responses):
@@ -116,7 +107,7 @@ class Walk(Calling, Responses):
             except Exception as exc:
                 error = exc
                 if response is not None:
-                    _abandon(response)
+                    abandon(response)
                     response = None
                 return self.handle_exception(exc)(environ, start_response)
             except BaseException as exc:
@@ -133,7 +124,7 @@ class Walk(Calling, Responses):
             except BaseException:
                 if response is not None:
                     # The server will not get to see what it should close.
-                    _abandon(response)
+                    abandon(response)
                 raise
             finally:
                 # The traceback holds this frame: without this, frame and error hold each other.
@@ -153,7 +144,7 @@ class Walk(Calling, Responses):
             except Exception as exc:
                 error = exc
                 if response is not None:
-                    _abandon(response)
+                    abandon(response)
                     response = None
                 return (await self.handle_exception_async(exc))(environ, start_response)
             except BaseException as exc:
@@ -170,7 +161,7 @@ class Walk(Calling, Responses):
             except BaseException:
                 if response is not None:
                     # The server will not get to see what it should close.
-                    _abandon(response)
+                    abandon(response)
                 raise
             finally:
                 # The traceback holds this frame: without this, frame and error hold each other.
@@ -329,7 +320,7 @@ class Walk(Calling, Responses):
                 request_finished.send(self, _async_wrapper=self.ensure_sync, response=response)
         except Exception:
             if not from_error_handler:
-                _abandon(response)
+                abandon(response)
                 raise
             self.logger.exception("Request finalizing failed with an error while handling an error")
         return response
@@ -347,7 +338,7 @@ class Walk(Calling, Responses):
                 )
         except Exception:
             if not from_error_handler:
-                _abandon(response)
+                abandon(response)
                 raise
             self.logger.exception("Request finalizing failed with an error while handling an error")
         return response
