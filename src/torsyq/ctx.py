@@ -331,7 +331,7 @@ class RequestContext:
     """
 
     _pushed = False
-    #: A message flashed in this request or the one before; None before they are first read.
+    #: The messages that were flashed; None until they are first read.
     flashes: list[tuple[str, str]] | None = None
 
     def __init__(
