@@ -30,6 +30,7 @@ from .ctx import begin_background
 from .ctx import RequestContext
 from .incoming import Receive
 from .lazy import deferred
+from .lazy import is_stock
 from .lazy import lazy
 from .lifespan import Lifespan
 from .loop import is_async
@@ -162,7 +163,7 @@ class Asgi(Lifespan):
         """The WSGI application, middleware included; what remains to be sent of its answer."""
         cls: t.Any = type(self)
         # COMPAT: Sentry's SDK puts its middleware in the place of Flask.__call__.
-        app = self.wsgi_app if getattr(cls.__call__, "_stock", None) is True else self
+        app = self.wsgi_app if is_stock(cls.__call__) else self
         body = app(environ, answer.start_response)
         if type(body) is Chunks and body.awaitable is not None:
             return body
@@ -205,7 +206,7 @@ class Asgi(Lifespan):
         steps = _steps_of(type(self))
         known = self._async_known
         if known[0] != count or known[1] != steps:
-            is_possible = all(getattr(step, "_stock", None) is True for step in steps)
+            is_possible = all(map(is_stock, steps))
             known = count, steps, is_possible and any(map(_is_awaitable, self._functions()))
             self._async_known = known
         return known[2]

@@ -8,6 +8,7 @@ from inspect import CO_COROUTINE
 
 from .blocking import watched
 from .globals import _cv_app
+from .lazy import is_stock
 from .lazy import shared
 from .lazy import stock
 from .loop import is_async
@@ -83,7 +84,7 @@ class Calling(App):
         plain = code is not None and code.co_flags & CO_COROUTINE
         if plain or is_async(func):
             return func(*args, **kwargs)  # type: ignore[no-any-return]
-        if getattr(func, "_stock", None) is True:
+        if is_stock(func):
             return _called(func, args, kwargs)
         twin = getattr(func, "_twin", None)
         if twin is not None:

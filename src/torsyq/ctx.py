@@ -355,11 +355,8 @@ class RequestContext:
             self._session_is_open = True
         # Whether the map may be asked without an adapter.
         # SECURITY: a request class may name the trusted hosts as well, and only the adapter asks.
-        self._has_plain_url = (
-            app._plain_contexts
-            and app.config["TRUSTED_HOSTS"] is None
-            and request.trusted_hosts is None
-        )
+        any_host = app.config["TRUSTED_HOSTS"] is None and request.trusted_hosts is None
+        self._has_plain_url = app._plain_contexts and any_host
         if not self._has_plain_url:
             # Making the adapter has an effect someone can see: it may refuse the request.
             self.url_adapter  # noqa: B018

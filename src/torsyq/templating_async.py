@@ -13,6 +13,7 @@ from .globals import _cv_app
 from .globals import _cv_request
 from .globals import _no_app_msg
 from .helpers import stream_with_context
+from .lazy import is_stock
 from .signals import before_render_template
 from .signals import template_rendered
 
@@ -102,7 +103,7 @@ def _environment(app: Flask) -> Environment:
 
 async def _update_context(app: Flask, context: dict[str, t.Any]) -> None:
     """:meth:`.Flask.update_template_context`, with context processors that may be async."""
-    if getattr(app.update_template_context, "_stock", None) is not True:
+    if not is_stock(app.update_template_context):
         return await app._call(app.update_template_context, context)  # type: ignore[no-any-return]
     passed = context.copy()
     names: list[str | None] = [None]
