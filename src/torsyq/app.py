@@ -14,6 +14,7 @@ from werkzeug.routing import MapAdapter
 from werkzeug.wsgi import get_host
 
 from ._static import StaticFiles
+from .asgi import STEPS
 from .asgi_websocket import WebsocketWalk
 from .ctx import AppContext
 from .ctx import RequestContext
@@ -175,12 +176,15 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
                 view_func=lambda **kw: app().send_static_file(**kw),  # type: ignore[union-attr]
             )
 
+    @stock
     def __setattr__(self, name: str, value: t.Any) -> None:
-        """Set an attribute; some say anew what the contexts may do without asking the app."""
+        """Set an attribute, and look anew at what is known of the app because of it."""
         super().__setattr__(name, value)
         if name in _ASKED_BY_CONTEXTS:
             self._plain_contexts = self._has_plain_contexts()
-        elif name == "ensure_sync":
+        if name in STEPS:
+            self._async_known = Flask._async_known
+        if name == "ensure_sync":
             # Known functions are called without it.
             self._sync_views = {}
             self._sync_hooks = {}
