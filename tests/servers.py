@@ -31,6 +31,7 @@ SERVERS: dict[str, str] = {
     "granian-rsgi": "granian hello:app --interface rsgi --port {port}",
     "gunicorn-sync": "gunicorn hello:app --bind 127.0.0.1:{port}",
     "gunicorn-gthread": "gunicorn hello:app --bind 127.0.0.1:{port} -k gthread --threads 8",
+    "gunicorn-gevent": "gunicorn hello:app --bind 127.0.0.1:{port} -k gevent",
     "gunicorn-asgi": "gunicorn hello:app --bind 127.0.0.1:{port} -k asgi",
     "gunicorn-uvicorn": "gunicorn hello:app --bind 127.0.0.1:{port} -k uvicorn_worker.UvicornWorker",
     "waitress": "waitress --listen 127.0.0.1:{port} --threads 8 hello:app",
@@ -41,7 +42,7 @@ SERVERS: dict[str, str] = {
 ASGI_SERVERS = [
     name
     for name in SERVERS
-    if not name.endswith(("-wsgi", "-sync", "-gthread", "-run")) and name != "waitress"
+    if not name.endswith(("-wsgi", "-sync", "-gthread", "-gevent", "-run")) and name != "waitress"
 ]
 
 

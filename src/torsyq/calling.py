@@ -52,9 +52,9 @@ class Calling(App):
     @shared
     def thread_pool(self) -> Executor:
         """The worker threads in which sync code runs under ASGI, sized by ``ASGI_THREADS``."""
-        from .workers import WorkerThreads
+        from .workers import new_pool
 
-        return WorkerThreads(self.config["ASGI_THREADS"], f"{self.name}-worker")
+        return new_pool(self.config["ASGI_THREADS"], f"{self.name}-worker")
 
     def _thread_of_context(self) -> Executor:
         """Where a sync function of the present app context runs, always in the same thread.

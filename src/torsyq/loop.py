@@ -23,6 +23,9 @@ from functools import wraps
 from inspect import CO_COROUTINE
 from inspect import iscoroutinefunction
 
+from .greenlets import Latch
+from .greenlets import new_latch
+from .greenlets import start_thread
 from .lazy import deferred
 
 if t.TYPE_CHECKING:
@@ -42,12 +45,20 @@ _loop: asyncio.AbstractEventLoop | None = None
 
 def lasting_loop() -> asyncio.AbstractEventLoop:
     """The process's event loop, started in its thread when first asked for."""
-    global _loop
     with _lock:
         if _loop is None:
-            _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="torsyq-loop", daemon=True).start()
-        return _loop
+            made = new_latch()
+            start_thread(partial(_run_loop, made), "torsyq-loop")
+            made.acquire()
+        return _loop  # type: ignore[return-value]
+
+
+def _run_loop(made: Latch) -> None:
+    # Under gevent a loop belongs to the thread it was made in.
+    global _loop
+    _loop = asyncio.new_event_loop()
+    made.release()
+    _loop.run_forever()
 
 
 def _forget() -> None:
@@ -147,8 +158,7 @@ class _Call:
         self._func, self._args, self._kwargs = func, args, kwargs
         self._result: t.Any = None
         self._error: BaseException | None = None
-        self._ended = threading.Lock()
-        self._ended.acquire()
+        self._ended = new_latch()
 
     def start(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         # The loop itself knows its tasks only weakly.

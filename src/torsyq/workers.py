@@ -8,6 +8,14 @@ from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakSet
 
+from .greenlets import can_spawn
+from .greenlets import spawn
+
+
+def new_pool(count: int, name: str) -> Executor:
+    """Threads, or greenlets where gevent has put these in their place."""
+    return Greenlets() if can_spawn() else WorkerThreads(count, name)
+
 
 class WorkerThreads(ThreadPoolExecutor):
     """A pool of threads, and as many threads more that can each be kept to.
@@ -79,8 +87,28 @@ class InPlace(Executor):
     def submit(self, fn: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> Future[t.Any]:
         """Call *fn* with these arguments; its result is in the future."""
         future: Future[t.Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
+        _run(future, fn, args, kwargs)
         return future
+
+
+class Greenlets(Executor):
+    """Runs what it is given in greenlets, beside those that answer requests."""
+
+    def submit(self, fn: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> Future[t.Any]:
+        """Have *fn* called with these arguments; its result comes in a future."""
+        future: Future[t.Any] = Future()
+        spawn(_run, future, fn, args, kwargs)
+        return future
+
+
+def _run(
+    future: Future[t.Any],
+    func: t.Callable[..., t.Any],
+    args: tuple[t.Any, ...],
+    kwargs: dict[str, t.Any],
+) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            future.set_result(func(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)

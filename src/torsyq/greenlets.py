@@ -1,0 +1,112 @@
+"""Real threads, also where gevent or eventlet have put greenlets in the place of threads.
+
+All greenlets of a process run in one thread, and an event loop that runs in one of them seems to
+run in each. So the lasting loop gets a real thread there too, and a greenlet that waits for it
+lets the others run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import typing as t
+
+#: Gevent's hub of the thread from which one was started: where greenlets can run.
+_home: t.Any = None
+
+
+class Latch(t.Protocol):
+    """What one waits at until another opens it, once."""
+
+    def acquire(self) -> object:
+        """Wait until it is open."""
+
+    def release(self) -> None:
+        """Open it, from any thread."""
+
+
+def start_thread(run: t.Callable[[], None], name: str) -> None:
+    """Start a real thread, which does not keep the process from ending."""
+    global _home
+    if (gevent := _patcher("gevent.monkey", "threading")) is not None:
+        from gevent import get_hub
+
+        _home = get_hub()
+        gevent.get_original("_thread", "start_new_thread")(run, ())
+        return
+    eventlet = _patcher("eventlet.patcher", "thread")
+    real = threading if eventlet is None else eventlet.original("threading")
+    real.Thread(target=run, name=name, daemon=True).start()
+
+
+def new_latch() -> Latch:
+    """A latch that the thread or greenlet which made it can wait at."""
+    if _patcher("gevent.monkey", "threading") is not None:
+        return _GeventLatch()
+    if _patcher("eventlet.patcher", "thread") is not None:
+        return _EventletLatch()
+    # PERF: a bare lock wakes a thread in 21 us, a concurrent.futures.Future in 25.
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+def can_spawn() -> bool:
+    """Whether what :func:`start_thread` has started can have greenlets run by who started it.
+
+    Greenlets of its own, which it gets for threads, would keep the process from ending.
+    """
+    return _home is not None
+
+
+def spawn(func: t.Callable[..., None], *args: t.Any) -> None:
+    """Have *func* called in a greenlet of the thread that called :func:`start_thread`."""
+    from gevent import spawn
+
+    _home.loop.run_callback_threadsafe(spawn, func, *args)
+
+
+class _GeventLatch:
+    def __init__(self) -> None:
+        from gevent import get_hub
+        from gevent.event import Event
+
+        # What gevent can be woken with by another thread.
+        self._bell = get_hub().loop.async_()
+        self._is_open = Event()
+        self._bell.start(self._is_open.set)
+        self.release = self._bell.send
+
+    def acquire(self) -> None:
+        try:
+            self._is_open.wait()
+        finally:
+            # Not closed: a greenlet that was told to wait no longer leaves it to be rung.
+            self._bell.stop()
+
+
+class _EventletLatch:
+    def __init__(self) -> None:
+        # Eventlet knows nothing of other threads; a pipe that is closed wakes it.
+        self._reader, self._writer = os.pipe()
+
+    def release(self) -> None:
+        os.close(self._writer)
+
+    def acquire(self) -> None:
+        from eventlet.hubs import trampoline
+
+        try:
+            trampoline(self._reader, read=True)
+        finally:
+            os.close(self._reader)
+
+
+def _patcher(name: str, patched: str) -> t.Any:
+    """The module that has replaced threads by greenlets; None where it did not."""
+    module = sys.modules.get(name)
+    if module is None:
+        return None
+    is_patched = getattr(module, "is_module_patched", None) or module.is_monkey_patched
+    return module if is_patched(patched) else None
