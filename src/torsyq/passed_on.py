@@ -92,6 +92,7 @@ _SOURCES: dict[str, dict[str, str]] = {
     "sansio.scaffold": {
         "BaseLoader": "jinja2",
         "FileSystemLoader": "jinja2",
+        "pathlib": "=pathlib",
     },
     "sessions": {
         "BadSignature": "itsdangerous",
