@@ -78,6 +78,9 @@ _SOURCES: dict[str, dict[str, str]] = {
     "helpers": {
         "werkzeug": "=werkzeug",
     },
+    "json.tag": {
+        "UUID": "uuid",
+    },
     "sansio.app": {
         "DispatchingJinjaLoader": ".templating",
         "Environment": ".templating",
