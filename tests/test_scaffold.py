@@ -9,6 +9,7 @@ import sys
 import typing as t
 from datetime import timedelta
 from pathlib import Path
+from pathlib import PurePath
 
 import flask
 import flask.sansio.scaffold
@@ -25,6 +26,7 @@ from torsyq import Flask
 from torsyq import url_for
 from torsyq.sansio.scaffold import _endpoint_from_view_func
 from torsyq.sansio.scaffold import _find_package_path
+from torsyq.sansio.scaffold import _is_inside
 from torsyq.sansio.scaffold import find_package
 from torsyq.sansio.scaffold import Scaffold
 
@@ -479,6 +481,14 @@ def test_an_installed_package_has_a_prefix(
     assert flasks.find_package(name) == (expected, str(site))
     for module in [module for module in sys.modules if module.startswith("reg_")]:
         del sys.modules[module]
+
+
+@pytest.mark.parametrize("folder", ["/", "/a", "/a/b", "/a/./b/", "a", "a/b"])
+@pytest.mark.parametrize(
+    "path", ["/", "/a", "/a/b", "/a//b/.", "/ab", "/a/bc", "/a/b/c", "a/b", ""]
+)
+def test_what_lies_in_a_folder_is_what_pathlib_says(folder: str, path: str) -> None:
+    assert _is_inside(folder, path) == PurePath(path).is_relative_to(folder)
 
 
 def test_below_the_running_python_the_prefix_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

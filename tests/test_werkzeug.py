@@ -69,3 +69,103 @@ def test_a_missing_package_is_named() -> None:
         )
         == "no_such_package No module named 'no_such_package'"
     )
+
+
+def test_a_stand_in_imports_its_module_when_it_is_read() -> None:
+    assert run(
+        "import torsyq, sys, werkzeug.http, werkzeug.routing.converters as converters\n"
+        "print(*(name in sys.modules for name in ('email', 'email.utils', 'uuid')))\n"
+        "print(werkzeug.http.http_date(0))\n"
+        "print(converters.UUIDConverter(None).to_python('0' * 32))\n"
+        "print(*(name in sys.modules for name in ('email', 'email.utils', 'uuid')))"
+    ).splitlines() == [
+        "False False False",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "00000000-0000-0000-0000-000000000000",
+        "True True True",
+    ]
+
+
+def test_others_get_the_module_itself() -> None:
+    assert (
+        run(
+            "import torsyq, email.utils, email.message, shutil, sys, werkzeug.http\n"
+            "print(type(shutil).__name__, type(email.utils).__name__)\n"
+            "print(email.message.utils is sys.modules['email.utils'])"
+        )
+        == "module module\nTrue"
+    )
+
+
+def test_a_stand_in_sees_what_is_replaced_in_the_module() -> None:
+    assert (
+        run(
+            "import torsyq, werkzeug.http\n"
+            "from unittest import mock\n"
+            "with mock.patch('email.utils.format_datetime', return_value='replaced'):\n"
+            "    print(werkzeug.http.http_date(0))\n"
+            "print(werkzeug.http.http_date(0))"
+        )
+        == "replaced\nThu, 01 Jan 1970 00:00:00 GMT"
+    )
+
+
+def test_a_loaded_module_gets_no_stand_in() -> None:
+    assert (
+        run(
+            "import email, uuid, torsyq, werkzeug.http, werkzeug.routing.converters as converters\n"
+            "print(converters.uuid is uuid, werkzeug.http.email is email)\n"
+            "print(type(email.utils).__name__)"
+        )
+        == "True True\nmodule"
+    )
+
+
+def test_a_name_imported_beside_a_stand_in_is_that_of_the_module() -> None:
+    assert (
+        run(
+            "from torsyq._werkzeug import stand_ins\n"
+            "with stand_ins('colorsys', 'wsgiref', 'wsgiref.util'):\n"
+            "    from colorsys import rgb_to_hsv as before\n"
+            "    import colorsys, wsgiref.types, wsgiref.util\n"
+            "    kinds = type(colorsys).__name__, type(wsgiref.util).__name__\n"
+            "import colorsys\n"
+            "print(before is colorsys.rgb_to_hsv, *kinds, type(colorsys).__name__)"
+        )
+        == "True module module module"
+    )
+
+
+def test_stand_ins_leave_nothing_behind_when_an_import_fails() -> None:
+    assert (
+        run(
+            "import sys\n"
+            "from torsyq._werkzeug import stand_ins\n"
+            "try:\n"
+            "    with stand_ins('colorsys'):\n"
+            "        import colorsys, no_such_module\n"
+            "except ModuleNotFoundError:\n"
+            "    print('colorsys' in sys.modules, colorsys.rgb_to_hsv(0, 0, 0))"
+        )
+        == "False (0.0, 0.0, 0)"
+    )
+
+
+def test_threads_that_read_a_stand_in_at_once_all_see_the_module() -> None:
+    assert (
+        run(
+            "import threading\n"
+            "from torsyq._werkzeug import stand_ins\n"
+            "seen = []\n"
+            "start = threading.Barrier(8)\n"
+            "with stand_ins('shutil'):\n"
+            "    import shutil as stand_in\n"
+            "    def read():\n"
+            "        start.wait(); seen.append(stand_in.rmtree)\n"
+            "    threads = [threading.Thread(target=read) for _ in range(8)]\n"
+            "    [t.start() for t in threads]; [t.join(60) for t in threads]\n"
+            "import shutil\n"
+            "print(len(seen), set(seen) == {shutil.rmtree})"
+        )
+        == "8 True"
+    )

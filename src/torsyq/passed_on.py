@@ -78,6 +78,9 @@ _SOURCES: dict[str, dict[str, str]] = {
     "helpers": {
         "werkzeug": "=werkzeug",
     },
+    "json.tag": {
+        "UUID": "uuid",
+    },
     "sansio.app": {
         "DispatchingJinjaLoader": ".templating",
         "Environment": ".templating",
@@ -92,6 +95,7 @@ _SOURCES: dict[str, dict[str, str]] = {
     "sansio.scaffold": {
         "BaseLoader": "jinja2",
         "FileSystemLoader": "jinja2",
+        "pathlib": "=pathlib",
     },
     "sessions": {
         "BadSignature": "itsdangerous",

@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 import typing as t
 from itertools import takewhile
-from uuid import UUID
 
 from werkzeug.routing import BaseConverter
 from werkzeug.routing import FloatConverter
@@ -27,6 +26,13 @@ from werkzeug.routing import UUIDConverter
 from werkzeug.routing.converters import NumberConverter
 from werkzeug.routing.matcher import State
 from werkzeug.routing.rules import RulePart
+
+from .lazy import deferred
+
+if t.TYPE_CHECKING:
+    import uuid
+else:
+    uuid = deferred("uuid")
 
 #: Tests of a whole segment (or rest) that is the value, by the pattern Werkzeug gives them. ``\d`` and
 #: ``str.isdecimal`` take the same characters, those of Unicode's category Nd.
@@ -171,7 +177,11 @@ def _is_ending(way: Way) -> bool:
     leaf = way.node.leaves[0]
     if leaf.redirects or leaf.rivals or leaf.rule.defaults or leaf.rule.websocket:
         return False
-    return len(leaf.names) == 1 and all(to in (int, float, UUID) for _, to in leaf.converts)
+    return len(leaf.names) == 1 and all(_makes_value(to) for _, to in leaf.converts)
+
+
+def _makes_value(to_python: t.Callable[[str], t.Any]) -> bool:
+    return to_python in (int, float) or to_python is uuid.UUID
 
 
 def _ending(way: Way) -> Ending:
@@ -314,7 +324,7 @@ def _to_python(converter: BaseConverter) -> t.Callable[[str], t.Any] | None:
     if method is BaseConverter.to_python:
         return None
     if method is UUIDConverter.to_python:
-        return UUID
+        return uuid.UUID
     if (
         method is NumberConverter.to_python
         and type(converter) in (IntegerConverter, FloatConverter)

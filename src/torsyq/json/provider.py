@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing as t
-import uuid
 import weakref
 from datetime import date
 from json import encoder as _json_encoder
@@ -21,12 +20,14 @@ from ..lazy import deferred
 
 if t.TYPE_CHECKING:
     import decimal
+    import uuid
 
     from werkzeug.sansio.response import Response
 
     from ..sansio.app import App
 else:
     decimal = deferred("decimal")
+    uuid = deferred("uuid")
 
 # The C function of an interpreter that has one; the way it is called is the same since 3.1.
 c_make_encoder: t.Any = getattr(_json_encoder, "c_make_encoder", None)

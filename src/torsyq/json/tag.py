@@ -28,7 +28,6 @@ import typing as t
 from base64 import b64decode
 from base64 import b64encode
 from datetime import datetime
-from uuid import UUID
 
 from markupsafe import Markup
 from werkzeug.http import http_date
@@ -37,8 +36,15 @@ from werkzeug.http import parse_date
 from ..globals import _cv_app
 from ..json import dumps
 from ..json import loads
+from ..lazy import deferred
+from ..passed_on import passed_on
 from .provider import DefaultJSONProvider
 from .provider import parse
+
+if t.TYPE_CHECKING:
+    import uuid
+else:
+    uuid = deferred("uuid")
 
 # The types JSON has and no default tag asks for.
 _plain_types = frozenset({str, int, float, bool, type(None)})
@@ -175,13 +181,13 @@ class TagUUID(JSONTag):
     key = " u"
 
     def check(self, value: t.Any) -> bool:
-        return isinstance(value, UUID)
+        return isinstance(value, uuid.UUID)
 
     def to_json(self, value: t.Any) -> t.Any:
         return value.hex
 
     def to_python(self, value: t.Any) -> t.Any:
-        return UUID(value)
+        return uuid.UUID(value)
 
 
 class TagDateTime(JSONTag):
@@ -328,3 +334,6 @@ class TaggedJSONSerializer:
                 return parse(value)
             return loads(value)
         return self._untag_scan(loads(value))
+
+
+__getattr__ = passed_on(__name__)
