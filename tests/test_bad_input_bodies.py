@@ -104,7 +104,8 @@ def test_json_that_can_be_read_can_be_sent(ask: Lane, app: Flask) -> None:
     """There is no depth that a client can send and that only the answer stumbles over."""
     app.add_url_rule("/", view_func=lambda: request.get_json(), methods=["POST"], endpoint="echo")
     statuses = set()
-    for depth in range(860, 1000, 3):
+    # Where the limit is depends on the version of Python.
+    for depth in (*range(860, 1000, 3), *range(9000, 12_000, 200)):
         body = b"[" * depth + b"]" * depth
         answer = ask(app, Ask(b"/", "POST", headers=[JSON], body=body))
         statuses.add(answer.status)
