@@ -539,6 +539,26 @@ def test_a_response_that_cannot_be_sent_is_a_500(caplog: pytest.LogCaptureFixtur
     assert app.test_client().get("/").status_code == 500
 
 
+@pytest.mark.parametrize("framework", [flask, torsyq])
+def test_a_response_that_answers_by_itself_raises_for_the_server(framework: Framework) -> None:
+    """Nothing is answered or logged in its place, and the teardown functions see no error."""
+
+    class TakenOver(framework.Response):  # type: ignore[misc]
+        def __call__(self, environ: t.Any, start_response: t.Any) -> t.Any:
+            raise StopIteration
+
+    app = framework.Flask("taken_over")
+    app.logger.error = mock.Mock(side_effect=AssertionError)
+    ended: list[t.Any] = []
+    app.teardown_request(ended.append)
+    app.add_url_rule("/", view_func=lambda: TakenOver())
+    answered = mock.Mock()
+    with pytest.raises(StopIteration):
+        app(environ(), answered)
+    assert ended == [None]
+    answered.assert_not_called()
+
+
 def test_an_interrupt_passes_through_and_the_context_is_popped(app: Flask) -> None:
     ended: list[t.Any] = []
     app.teardown_request(ended.append)

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from .globals import request
+from .lazy import is_stock
 from .loop import EitherIterator
 from .pages import error_response
 from .sansio.app import App
@@ -114,6 +115,15 @@ def _not_a_response(rv: object) -> str:
         " dict, list, tuple with headers or status, Response instance, or WSGI callable, but it"
         f" was a {type(rv).__name__}."
     )
+
+
+def answers_by_itself(response: t.Any) -> bool:
+    """Whether a response calls the server in a way of its own, and so raises for the server.
+
+    COMPAT: Flask-Sock's tells gunicorn by a ``StopIteration`` that the socket is taken over.
+    """
+    call = getattr(type(response), "__call__", None)  # noqa: B004 (it is its mark that is asked)
+    return call is not None and not is_stock(call)
 
 
 def abandon(response: t.Any) -> None:

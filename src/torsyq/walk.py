@@ -42,6 +42,7 @@ from .lazy import is_stock
 from .lazy import stock
 from .loop import is_async
 from .responses import abandon
+from .responses import answers_by_itself
 from .responses import Responses
 from .sessions import SessionInterface
 from .signals import appcontext_tearing_down
@@ -105,10 +106,12 @@ class Walk(Calling, Responses):
                 response = self.full_dispatch_request()
                 return response(environ, start_response)
             except Exception as exc:
-                error = exc
                 if response is not None:
+                    if answers_by_itself(response):
+                        raise
                     abandon(response)
                     response = None
+                error = exc
                 return self.handle_exception(exc)(environ, start_response)
             except BaseException as exc:
                 error = exc
@@ -142,10 +145,12 @@ class Walk(Calling, Responses):
                 response = await self.full_dispatch_request_async()
                 return response(environ, start_response)
             except Exception as exc:
-                error = exc
                 if response is not None:
+                    if answers_by_itself(response):
+                        raise
                     abandon(response)
                     response = None
+                error = exc
                 return (await self.handle_exception_async(exc))(environ, start_response)
             except BaseException as exc:
                 error = exc

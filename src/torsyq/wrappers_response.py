@@ -38,6 +38,7 @@ from .headers import is_status
 from .headers import to_uri
 from .headers import without_absurd_dates
 from .lazy import lazy
+from .lazy import stock
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -295,6 +296,7 @@ class Response(ResponseBase):
         self._made_of = LINES_WITH_BODY[status], status, headers, body
         return self
 
+    @stock
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as a WSGI application (PEP 3333).
 
