@@ -175,7 +175,8 @@ class Response(ResponseBase):
     direct_passthrough = False
 
     # A response made of nothing but a body is this: status, code, headers without the length,
-    # the bytes or chunks. Whatever of it is read makes attributes of all of it.
+    # the bytes or chunks. Once a header was added it has the length among its headers, and the
+    # bytes in a list. Whatever of it is read makes attributes of all of it.
     # PERF: made and sent in 0.5 us and 2 Python calls, instead of 12.3 and 45.
     _made_of: tuple[str, int, Iterable[tuple[str, str]], t.Any] | None = None
     if not t.TYPE_CHECKING:
@@ -295,6 +296,23 @@ class Response(ResponseBase):
         self._made_of = LINES_WITH_BODY[status], status, headers, body
         return self
 
+    def _add_header(self, name: str, value: str) -> None:
+        """``self.headers.add``, for a header that sending has no business with.
+
+        PERF: without making attributes of what is sent at once; a tenth of a request that sets a
+        cookie.
+        """
+        made = self._made_of
+        if made is None or "headers" in self.__dict__ or not self._plain:
+            self.headers.add(name, value)
+            return
+        if not value.isprintable():
+            check_header(name, value)
+        status, code, items, body = made
+        if type(body) is bytes:
+            items, body = (*items, ("Content-Length", str(len(body)))), [body]
+        self._made_of = status, code, (*items, (name, value)), body
+
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as a WSGI application (PEP 3333).
 
@@ -314,7 +332,7 @@ class Response(ResponseBase):
                 start_response(status, [*headers, ("Content-Length", str(len(body)))])
                 return [body]
             start_response(status, [*headers])
-            return Chunks(encode_chunks(body), self.close)
+            return body if type(body) is list else Chunks(encode_chunks(body), self.close)
         # PERF: 2 us less than Werkzeug's steps, 8 us for a file.
         to_send = self._headers_as_they_are()
         if to_send is None:
@@ -472,7 +490,7 @@ class Response(ResponseBase):
             partitioned,
             self.max_cookie_size,
         )
-        self.headers.add("Set-Cookie", cookie)
+        self._add_header("Set-Cookie", cookie)
 
     def make_conditional(
         self,
