@@ -297,7 +297,7 @@ class Response(ResponseBase):
         return self
 
     def _add_header(self, name: str, value: str) -> None:
-        """``self.headers.add``, for a header that sending has no business with.
+        """``self.headers.add``, for a header that is sent as it is: of a location, a plain path.
 
         PERF: without making attributes of what is sent at once; a tenth of a request that sets a
         cookie.
@@ -331,8 +331,9 @@ class Response(ResponseBase):
             if type(body) is bytes:
                 start_response(status, [*headers, ("Content-Length", str(len(body)))])
                 return [body]
-            start_response(status, [*headers])
-            return body if type(body) is list else Chunks(encode_chunks(body), self.close)
+            if not self.autocorrect_location_header:
+                start_response(status, [*headers])
+                return body if type(body) is list else Chunks(encode_chunks(body), self.close)
         # PERF: 2 us less than Werkzeug's steps, 8 us for a file.
         to_send = self._headers_as_they_are()
         if to_send is None:
