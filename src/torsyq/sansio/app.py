@@ -383,12 +383,13 @@ class App(Websockets):
         Handlers for a status code come before those for a class, the innermost blueprint's
         before the app's, and those for a class before those for its bases.
         """
-        if not self.error_handler_spec:
+        spec = self.error_handler_spec
+        if not spec:
             return None
         code = type(e).code if isinstance(e, HTTPException) else None
         for c in (code, None) if code is not None else (None,):
-            for name in (*blueprints, None):
-                handlers = self.error_handler_spec[name][c]
+            for name in (*blueprints, None) if blueprints else (None,):
+                handlers = spec[name][c]
                 if not handlers:
                     continue
                 for cls in type(e).__mro__:
