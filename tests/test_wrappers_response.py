@@ -130,6 +130,11 @@ def test_any_response_is_made_and_sent_as_flasks(
     assert described(ours) == described(theirs)
 
 
+def vary_by_cookie(response: t.Any) -> None:
+    """As a session does."""
+    (response._vary_by if isinstance(response, Response) else response.vary.add)("Cookie")
+
+
 changes: t.Any = st.sampled_from(
     [
         lambda r: r.set_data("other"), lambda r: r.set_data(b""), lambda r: setattr(r, "data", "x"),
@@ -148,6 +153,7 @@ changes: t.Any = st.sampled_from(
         lambda r: setattr(r, "response", ["a", "b"]), lambda r: r.calculate_content_length(),
         lambda r: r.call_on_close(lambda: None), lambda r: repr(r), lambda r: r.get_json(silent=True),
         lambda r: setattr(r, "my_own", 1), lambda r: setattr(r, "allow", ["GET", "PUT"]),
+        vary_by_cookie,
     ]
 )  # fmt: skip
 
@@ -266,6 +272,7 @@ steps = st.lists(
                     lambda r: r.get_data(), lambda r: r.close(), lambda r: list(r.headers),
                     lambda r: r.status, lambda r: r.freeze(), lambda r: r.is_streamed,
                     lambda r: r.set_cookie("a", "b"), lambda r: r.delete_cookie("c"),
+                    vary_by_cookie,
                 ]
             ),
         ),
@@ -344,11 +351,12 @@ def test_making_and_sending_text_is_one_call_each() -> None:
     assert calls_of(lambda: response(environ, print_nothing)) == 2
 
 
-def test_setting_a_cookie_makes_no_attributes_of_what_can_be_sent_at_once() -> None:
+def test_cookies_and_vary_make_no_attributes_of_what_can_be_sent_at_once() -> None:
     for body in ("hello", (c for c in "abc")):
         response = Response(body)
         response.set_cookie("a", "b")
         response.set_cookie("c", "d")
+        vary_by_cookie(response)
         assert vars(response).keys() == {"_made_of"}
     environ = create_environ()
     response = Response("hello")

@@ -310,8 +310,24 @@ class Response(ResponseBase):
             check_header(name, value)
         status, code, items, body = made
         if type(body) is bytes:
-            items, body = (*items, ("Content-Length", str(len(body)))), [body]
-        self._made_of = status, code, (*items, (name, value)), body
+            items = [*items, ("Content-Length", str(len(body))), (name, value)]
+            self._made_of = status, code, items, [body]
+        else:
+            self._made_of = status, code, [*items, (name, value)], body
+
+    def _vary_by(self, name: str) -> None:
+        """``self.vary.add(name)``.
+
+        PERF: without parsing the header and writing it again, nor making attributes of what is
+        sent at once; 3 % of a request that uses the session.
+        """
+        made = self._made_of
+        is_made_of = made is not None and "headers" not in self.__dict__ and self._plain
+        for header, _ in made[2] if is_made_of else self.headers._list:  # type: ignore[index]
+            if header.lower() == "vary":
+                self.vary.add(name)
+                return
+        self._add_header("Vary", name)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as a WSGI application (PEP 3333).
