@@ -12,6 +12,7 @@ import sys
 import types
 import typing as t
 import weakref
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -306,6 +307,33 @@ def test_url_for_is_the_app_s(app: Flask) -> None:
         assert (
             torsyq.url_for("view", word="w", _external=True, _scheme="https")
             == "https://localhost/w"
+        )
+
+
+@pytest.mark.parametrize("where", ["subclass", "class", "instance", "wrapper"])
+def test_url_for_asks_an_app_that_builds_urls_otherwise(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Own(Flask):
+        if where == "subclass":
+
+            def url_for(self, endpoint: str, /, **values: t.Any) -> str:  # type: ignore[override]
+                return f"{super().url_for(endpoint, **values)} {values}"
+
+    app = Own("app")
+    app.add_url_rule("/<word>", "view")
+    usual = app.url_for
+    if where == "class":
+        monkeypatch.setattr(Flask, "url_for", lambda self, *args, **values: f"/w {values}")
+    elif where == "instance":
+        app.url_for = lambda *args, **values: f"/w {values}"  # type: ignore[method-assign]
+    elif where == "wrapper":
+        app.url_for = wraps(usual)(  # type: ignore[method-assign]
+            lambda *args, **values: f"{usual(*args, **values)} {values}"
+        )
+    with app.test_request_context():
+        assert torsyq.url_for("view", word="w") == (
+            "/w {'_anchor': None, '_method': None, '_scheme': None, '_external': None, 'word': 'w'}"
         )
 
 

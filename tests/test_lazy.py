@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import sys
+import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
 from threading import Barrier
+from unittest.mock import Mock
 
 from torsyq.lazy import deferred
 from torsyq.lazy import imported
+from torsyq.lazy import is_stock
 from torsyq.lazy import lazy
 from torsyq.lazy import shared
 from torsyq.lazy import stock
@@ -67,10 +71,6 @@ class Step:
         """The shipped version."""
 
 
-def is_stock(obj: Step) -> bool:
-    return getattr(obj.step, "_stock", None) is True
-
-
 def test_the_mark_is_lost_by_every_kind_of_replacement() -> None:
     class Overridden(Step):
         def step(self) -> None:
@@ -79,12 +79,21 @@ def test_the_mark_is_lost_by_every_kind_of_replacement() -> None:
     class Inherited(Step):
         pass
 
-    patched = Step()
-    patched.__dict__["step"] = lambda: None
-    assert is_stock(Step())
-    assert is_stock(Inherited())
-    assert not is_stock(Overridden())
-    assert not is_stock(patched)
+    class Proxy:
+        def __init__(self, wrapped: t.Any) -> None:
+            self.wrapped = wrapped
+
+        def __getattr__(self, name: str) -> t.Any:
+            return getattr(self.wrapped, name)
+
+    assert is_stock(Step.step)
+    assert is_stock(Step().step)
+    assert is_stock(Inherited().step)
+    assert not is_stock(Overridden().step)
+    for replacement in (lambda: None, wraps(Step().step)(lambda: None), Proxy(Step().step), Mock()):
+        patched: t.Any = Step()
+        patched.__dict__["step"] = replacement
+        assert not is_stock(patched.step)
 
 
 def test_imported_is_the_object_and_can_be_replaced() -> None:

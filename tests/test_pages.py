@@ -10,14 +10,18 @@ from pathlib import Path
 
 import flask
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from markupsafe import Markup
 from werkzeug import exceptions
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.routing import RequestRedirect
 from werkzeug.test import create_environ
+from werkzeug.utils import redirect
 from werkzeug.wrappers import Response as BaseResponse
 
 from torsyq.pages import error_response
+from torsyq.pages import redirect_response
 from torsyq.wrappers import Response
 
 from .servers import run
@@ -121,6 +125,63 @@ def test_an_error_is_answered_as_flask_answers_it(
     assert ours.headers == theirs.headers
     untouched = error_response(make(), environ, Response)
     assert sent(untouched, environ) == sent(ours, environ) == sent(theirs, environ)
+
+
+def absolute(base: t.Any) -> t.Any:
+    return type("Absolute", (base,), {"autocorrect_location_header": True})
+
+
+def without_length(base: t.Any) -> t.Any:
+    return type("WithoutLength", (base,), {"automatically_set_content_length": False})
+
+
+def own_location(base: t.Any) -> t.Any:
+    class OwnLocation(base):  # type: ignore[misc]
+        def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.headers["Location"] = "/elsewhere"
+
+    return OwnLocation
+
+
+@given(
+    st.one_of(
+        st.text("/abc%41?#&=;:@!$'()*+,[]~\\^`{}|<>\" \té\x7f\n.-_", max_size=12),
+        st.text("/a&'?#;", max_size=8).map("/a{}".format),
+        st.sampled_from(["/a", "//host", "http://a.example/b", "/é", Markup("/&<a>")]),
+    ),
+    st.sampled_from([301, 302, 303, 307, 308, 200, 204, 304, 299, "303 Yonder"]),
+    st.sampled_from([lambda base: base, absolute, without_length, own_location]),
+    st.sampled_from(["GET", "HEAD"]),
+    st.booleans(),
+)
+def test_a_redirect_is_made_and_sent_as_flask_does(
+    location: str, code: t.Any, derived: t.Any, method: str, is_looked_at: bool
+) -> None:
+    environ = create_environ("/here", "http://example.com/", method=method)
+
+    def answer(make: t.Any, base: t.Any) -> t.Any:
+        try:
+            response = make(location, code, derived(base))
+        except ValueError as error:
+            return str(error)
+        seen = (list(response.headers), response.get_data()) if is_looked_at else None
+        return seen, sent(response, environ)
+
+    assert answer(redirect_response, Response) == answer(redirect, flask.Response)
+
+
+def test_a_redirect_put_into_another_class_is_sent_by_that_one() -> None:
+    environ = create_environ("/here", "http://example.com/")
+    ours: t.Any = redirect_response("/there", 302, Response)
+    theirs: t.Any = redirect("/there", 302, flask.Response)
+    ours.__class__, theirs.__class__ = absolute(Response), absolute(flask.Response)
+    assert sent(ours, environ) == sent(theirs, environ)
+    assert dict(sent(ours, environ)[0][1])["Location"] == "http://example.com/there"
+
+
+def test_a_redirect_in_a_foreign_class_is_that_class() -> None:
+    assert type(redirect_response("/a", 302, BaseResponse)) is BaseResponse
 
 
 def test_a_changed_class_description_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -391,6 +391,21 @@ def test_build_agrees_with_werkzeug(
         assert built(adapter.build, **call) == built(reference.build, **call), call
 
 
+def test_a_value_that_cannot_be_converted_counts_only_where_no_other_is_missing() -> None:
+    """Then the rule is not meant, and the next one is tried."""
+    rules = [Rule("/<int:x>/<int:y>", endpoint="one"), Rule("/<x>", endpoint="one")]
+    ours, theirs = (
+        url_map.bind("localhost")
+        for url_map in (Map(rules), WerkzeugMap([rule.empty() for rule in rules]))
+    )
+    for values in {"x": "no number"}, {"x": "no number", "y": None}, {"x": "no number", "y": 1}:
+        answers = [
+            built(adapter.build, endpoint="one", values=values) for adapter in (ours, theirs)
+        ]
+        assert answers[0] == answers[1]
+    assert ours.build("one", {"x": "no number"}) == "/no%20number"
+
+
 def plain_map(*specs: Rule, **options: t.Any) -> Map:
     return Map(specs, converters=CONVERTERS, **options)
 
@@ -898,7 +913,7 @@ def test_an_adapter_reads_no_more_than_it_is_asked() -> None:
 @pytest.mark.parametrize("adapter", [Map().bind("localhost"), MapAdapter.__new__(MapAdapter)])
 def test_an_unknown_attribute_is_an_error(adapter: MapAdapter) -> None:
     with pytest.raises(AttributeError, match="'MapAdapter' object has no attribute 'nope'"):
-        adapter.nope  # noqa: B018
+        adapter.nope  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_binding_what_is_no_environment_is_an_error() -> None:

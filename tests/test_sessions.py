@@ -23,6 +23,7 @@ from itsdangerous import URLSafeTimedSerializer
 from markupsafe import Markup
 from werkzeug.datastructures import CallbackDict
 from werkzeug.sansio.http import parse_cookie
+from werkzeug.wrappers import Response as BaseResponse
 
 import torsyq
 from torsyq import request
@@ -402,6 +403,16 @@ class TestSecureCookieSession:
             assert other == session
             other["b"] = 1
         assert not session.modified
+
+
+def test_a_response_of_another_class_gets_the_cookie_too(app: torsyq.Flask) -> None:
+    app.secret_key = "key"
+    response: t.Any = BaseResponse()
+    session = SecureCookieSession()
+    session["a"] = 1
+    app.session_interface.save_session(app, session, response)
+    assert response.headers["Set-Cookie"].startswith("session=")
+    assert response.headers["Vary"] == "Cookie"
 
 
 class TestNullSession:

@@ -272,6 +272,7 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
             subdomain = self.url_map.default_subdomain or ""
         return self.url_map.bind_to_environ(environ, server_name=server_name, subdomain=subdomain)
 
+    @stock
     def url_for(
         self,
         /,
@@ -289,6 +290,17 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
         :raises ValueError: ``_scheme`` is given with ``_external=False``.
         :raises werkzeug.routing.BuildError: no rule has that endpoint and those values.
         """
+        return self._url_for(endpoint, values, _anchor, _method, _scheme, _external)
+
+    def _url_for(
+        self,
+        endpoint: str,
+        values: dict[str, t.Any],
+        anchor: str | None,
+        method: str | None,
+        scheme: str | None,
+        external: bool | None,
+    ) -> str:
         ctx = _cv_request.get(None)
         if ctx is not None:
             url_adapter = ctx.url_adapter
@@ -296,8 +308,8 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
                 # Relative to the blueprint of the request.
                 blueprint = ctx.request.blueprint
                 endpoint = endpoint[1:] if blueprint is None else blueprint + endpoint
-            if _external is None:
-                _external = _scheme is not None
+            if external is None:
+                external = scheme is not None
         else:
             app_ctx = _cv_app.get(None)
             url_adapter = self.create_url_adapter(None) if app_ctx is None else app_ctx.url_adapter
@@ -308,21 +320,21 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
                     " 'APPLICATION_ROOT' and 'PREFERRED_URL_SCHEME' as"
                     " needed."
                 )
-            if _external is None:
-                _external = True
-        if _scheme is not None and not _external:
+            if external is None:
+                external = True
+        if scheme is not None and not external:
             raise ValueError("When specifying '_scheme', '_external' must be True.")
 
         self.inject_url_defaults(endpoint, values)
         try:
             url: str = url_adapter.build(  # type: ignore[union-attr]
-                endpoint, values, method=_method, url_scheme=_scheme, force_external=_external
+                endpoint, values, method=method, url_scheme=scheme, force_external=external
             )
         except BuildError as error:
-            values.update(_anchor=_anchor, _method=_method, _scheme=_scheme, _external=_external)
+            values.update(_anchor=anchor, _method=method, _scheme=scheme, _external=external)
             return self.handle_url_build_error(error, endpoint, values)
-        if _anchor is not None:
-            url = f"{url}#{_url_quote(_anchor, safe=_ANCHOR_SAFE)}"
+        if anchor is not None:
+            url = f"{url}#{_url_quote(anchor, safe=_ANCHOR_SAFE)}"
         return url
 
     # Files and templates.

@@ -12,7 +12,8 @@ from werkzeug.http import dump_cookie as _werkzeug_dump_cookie
 from werkzeug.http import http_date
 from werkzeug.sansio.http import parse_cookie as _werkzeug_parse_cookie
 
-from .forms import multidict
+from .forms import of_lists
+from .forms import USUAL_TYPES
 
 if t.TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
@@ -30,18 +31,23 @@ _same_site = {
 
 def parse_cookie(header: str, cls: type[MultiDict[str, str]]) -> MultiDict[str, str]:
     """The cookies of a ``Cookie`` header; pairs that are no cookies are left out."""
-    if '"' in header:
+    if '"' in header or cls not in USUAL_TYPES:
         return _werkzeug_parse_cookie(header, cls)
-    # PERF: two cookies 1.5 us instead of 5.
-    pairs = []
+    # PERF: two cookies in less than half of the time.
+    lists: dict[str, list[str]] = {}
     for part in header.split(";"):
+        part = part.strip(" \t")
         name, _, value = part.partition("=")
-        name = name.strip(" \t")
-        value = value.strip(" \t")
-        if not name or " " in name or " " in value or "\t" in name or "\t" in value:
-            continue
-        pairs.append((name, value))
-    return multidict(cls, pairs)  # type: ignore[no-any-return]
+        if " " in part or "\t" in part:
+            name = name.strip(" \t")
+            value = value.strip(" \t")
+            if " " in name or " " in value or "\t" in name or "\t" in value:
+                continue
+        if name in lists:
+            lists[name].append(value)
+        elif name:
+            lists[name] = [value]
+    return of_lists(cls, lists)  # type: ignore[no-any-return]
 
 
 def find_cookie(header: str, name: str) -> str | None:

@@ -14,12 +14,15 @@ from werkzeug.formparser import FormDataParser as _FormDataParser
 if t.TYPE_CHECKING:
     from werkzeug.datastructures import FileStorage
 
+#: The types whose insides are known.
+USUAL_TYPES = (ImmutableMultiDict, MultiDict)
+
 Parsed = tuple[t.IO[bytes], MultiDict[str, str], "MultiDict[str, FileStorage]"]
 
 
 def multidict(cls: type[MultiDict[str, t.Any]], pairs: list[tuple[t.Any, t.Any]]) -> t.Any:
     """``cls(pairs)``, filled at once where *cls* is one of Werkzeug's two usual types."""
-    if cls is not ImmutableMultiDict and cls is not MultiDict:
+    if cls not in USUAL_TYPES:
         return cls(pairs)
     lists: dict[t.Any, list[t.Any]] = {}
     for key, value in pairs:
@@ -27,10 +30,11 @@ def multidict(cls: type[MultiDict[str, t.Any]], pairs: list[tuple[t.Any, t.Any]]
             lists[key].append(value)
         else:
             lists[key] = [value]
-    return _of_lists(cls, lists)
+    return of_lists(cls, lists)
 
 
-def _of_lists(cls: t.Any, lists: dict[str, list[t.Any]]) -> t.Any:
+def of_lists(cls: t.Any, lists: dict[str, list[t.Any]]) -> t.Any:
+    """*cls*, one of :data:`USUAL_TYPES`, of the values of each key."""
     result = dict.__new__(cls)
     dict.update(result, lists)
     return result
@@ -43,7 +47,7 @@ def parse_query(text: str, cls: type[MultiDict[str, t.Any]]) -> t.Any:
 
     PERF: 3 arguments 1 us instead of 8.
     """
-    if cls is not ImmutableMultiDict and cls is not MultiDict:
+    if cls not in USUAL_TYPES:
         return cls(parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote"))
     lists: dict[str, list[str]] = {}
     is_quoted = "%" in text
@@ -59,7 +63,7 @@ def parse_query(text: str, cls: type[MultiDict[str, t.Any]]) -> t.Any:
                 lists[name].append(value)
             else:
                 lists[name] = [value]
-    return _of_lists(cls, lists)
+    return of_lists(cls, lists)
 
 
 _ascii_escapes = {f"{code:02X}": chr(code) for code in range(128)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typing as t
 from importlib import import_module
+from types import FunctionType
+from types import MethodType
 
 T = t.TypeVar("T")
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
@@ -81,13 +83,18 @@ def stock(method: F) -> F:
     subclass, on the class or on the instance), so what it is known to do may be done later or
     in fewer calls. A replacement does not carry the mark and gets exactly Flask's calls.
     """
-    method._stock = True  # type: ignore[attr-defined]
+    method._stock = method.__code__  # type: ignore[attr-defined]
     return method
 
 
 def is_stock(method: t.Callable[..., t.Any]) -> bool:
-    """Whether *method* is marked by :func:`stock`. A mock, which has any attribute, is not."""
-    return getattr(method, "_stock", None) is True
+    """Whether *method* is marked by :func:`stock`, and no wrapper that shows another's mark.
+
+    :func:`functools.wraps` copies it, proxies and mocks pass it on.
+    """
+    if type(method) is MethodType:
+        method = method.__func__
+    return type(method) is FunctionType and method.__dict__.get("_stock") is method.__code__
 
 
 class imported:

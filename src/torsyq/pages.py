@@ -1,4 +1,4 @@
-"""The pages HTTP errors are answered with, byte for byte Werkzeug's, without its way around.
+"""The pages of HTTP errors and redirects, byte for byte Werkzeug's, without its way around.
 
 There an error is run as a WSGI application, whose answer is taken apart and made into a response
 again. This is what comes out.
@@ -16,6 +16,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.routing import RequestRedirect
 from werkzeug.utils import redirect
 
+from .headers import is_plain_path
 from .headers import to_uri
 from .wrappers_response import LINES_WITH_BODY
 from .wrappers_response import Response
@@ -77,6 +78,34 @@ def error_response(
     response = response_class._made(body, error.code, headers)
     if environ["REQUEST_METHOD"] == "HEAD":
         response.response = []
+    return response
+
+
+def redirect_response(location: str, code: int, response_class: type[ResponseBase]) -> ResponseBase:
+    """The response that :func:`werkzeug.utils.redirect` makes.
+
+    PERF: a quarter of a request that is answered by a redirect to a plain path.
+    """
+    if not (
+        type(location) is str
+        and is_plain_path(location) is not None
+        and issubclass(response_class, Response)
+        and response_class._made_plainly
+    ):
+        return redirect(location, code, response_class)
+    # A plain path has no other characters that HTML would take for its own.
+    link = location.replace("&", "&amp;").replace("'", "&#39;")
+    response = response_class(
+        "<!doctype html>\n"
+        "<html lang=en>\n"
+        "<title>Redirecting...</title>\n"
+        "<h1>Redirecting...</h1>\n"
+        "<p>You should be redirected automatically to the target URL: "
+        f'<a href="{link}">{link}</a>. If not, click the link.\n',
+        code,
+        mimetype="text/html",
+    )
+    response._add_header("Location", location)
     return response
 
 

@@ -47,7 +47,10 @@ class Responses(App):
         status: t.Any = None
         headers: t.Any = None
         if isinstance(rv, tuple):
-            rv, status, headers = _unpack(rv)
+            if len(rv) == 2 and type(rv[1]) is int:
+                rv, status = rv
+            else:
+                rv, status, headers = _unpack(rv)
 
         if rv is None:
             raise TypeError(
@@ -97,7 +100,7 @@ def _unpack(rv: tuple[t.Any, ...]) -> tuple[t.Any, t.Any, t.Any]:
     """The body, status and headers of the tuple that a view returned."""
     if len(rv) == 2:
         body, second = rv
-        if type(second) is not int and isinstance(second, (Headers, dict, tuple, list)):
+        if isinstance(second, (Headers, dict, tuple, list)):
             return body, None, second
         return body, second, None
     if len(rv) == 3:

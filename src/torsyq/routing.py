@@ -32,6 +32,7 @@ from werkzeug.routing.matcher import State
 from werkzeug.routing.matcher import StateMachineMatcher
 from werkzeug.wsgi import get_host
 
+from .lazy import lazy
 from .routing_build import OddValues
 from .routing_build import Recipe
 from .routing_build import recipes_for
@@ -357,13 +358,42 @@ class MapAdapter(WerkzeugMapAdapter):
     _environ: WSGIEnvironment
     _name: str | None
 
-    def __getattr__(self, name: str) -> t.Any:
-        read = _READERS.get(name)
-        if read is None or "_environ" not in vars(self):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        value = read(self)
-        setattr(self, name, value)
-        return value
+    @lazy
+    def url_scheme(self) -> str:
+        """The scheme of the request; of a WebSocket's, ``ws`` or ``wss``."""
+        return _scheme(self._environ)
+
+    @lazy
+    def script_name(self) -> str:
+        """The path the app is mounted on, with a slash at its end."""
+        text = self._environ.get("SCRIPT_NAME")
+        name = "/" if text is None else _decoded(text)
+        return name if name.endswith("/") else f"{name}/"
+
+    @lazy
+    def path_info(self) -> str:
+        """The path below that."""
+        text = self._environ.get("PATH_INFO")
+        return "/" if text is None else _decoded(text)
+
+    @lazy
+    def query_args(self) -> t.Mapping[str, t.Any] | str | None:
+        """The query string."""
+        text = self._environ.get("QUERY_STRING")
+        return None if text is None else _decoded(text)
+
+    @lazy
+    def server_name(self) -> str:
+        """The host, or the name given, which is plain: the IDNA codec would leave it as it is."""
+        if self._name is None:
+            return get_host(self._environ).lower()
+        port = ":443" if _scheme(self._environ) in {"https", "wss"} else ":80"
+        return self._name.lower().removesuffix(port)
+
+    @lazy
+    def websocket(self) -> bool:
+        """Whether the request asks for a WebSocket."""
+        return self.url_scheme in {"ws", "wss"}
 
     def build(
         self,
@@ -402,7 +432,7 @@ class MapAdapter(WerkzeugMapAdapter):
                     continue
                 if force_external or recipe.domain != self.subdomain:
                     return self._absolute(recipe.domain, path, url_scheme)
-                return f"{self.script_name.rstrip('/')}/{path.lstrip('/')}"
+                return f"{self.script_name.rstrip('/')}/{path}"
         return super().build(endpoint, values, method, force_external, append_unknown, url_scheme)
 
     def allowed_methods(self, path_info: str | None = None) -> t.Iterable[str]:
@@ -434,7 +464,7 @@ class MapAdapter(WerkzeugMapAdapter):
             scheme = self.url_scheme
         if scheme:
             scheme = "https:" if scheme in {"https", "wss"} else "http:"
-        return f"{scheme}//{self.get_host(domain)}{self.script_name[:-1]}/{path.lstrip('/')}"
+        return f"{scheme}//{self.get_host(domain)}{self.script_name[:-1]}/{path}"
 
 
 def _adapter(attributes: dict[str, t.Any]) -> MapAdapter:
@@ -463,8 +493,7 @@ def _decoded(text: str) -> str:
     return text.encode("latin1").decode(errors="replace")
 
 
-def _url_scheme(adapter: MapAdapter) -> str:
-    environ = adapter._environ
+def _scheme(environ: WSGIEnvironment) -> str:
     scheme: str = environ["wsgi.url_scheme"]
     if environ.get("HTTP_UPGRADE", "").lower() != "websocket":
         return scheme
@@ -472,30 +501,6 @@ def _url_scheme(adapter: MapAdapter) -> str:
     if not any(token.strip(" \t") == "upgrade" for token in connection):
         return scheme
     return "wss" if scheme == "https" else "ws"
-
-
-def _script_name(adapter: MapAdapter) -> str:
-    text = adapter._environ.get("SCRIPT_NAME")
-    name = "/" if text is None else _decoded(text)
-    return name if name.endswith("/") else f"{name}/"
-
-
-def _path_info(adapter: MapAdapter) -> str:
-    text = adapter._environ.get("PATH_INFO")
-    return "/" if text is None else _decoded(text)
-
-
-def _query_args(adapter: MapAdapter) -> str | None:
-    text = adapter._environ.get("QUERY_STRING")
-    return None if text is None else _decoded(text)
-
-
-def _server_name(adapter: MapAdapter) -> str:
-    """The host, or the name given, which is plain: the IDNA codec would leave it as it is."""
-    if adapter._name is None:
-        return get_host(adapter._environ).lower()
-    port = ":443" if _url_scheme(adapter) in {"https", "wss"} else ":80"
-    return adapter._name.lower().removesuffix(port)
 
 
 def _strange_host(environ: WSGIEnvironment, server_name: str) -> str | None:
@@ -513,14 +518,3 @@ def _strange_host(environ: WSGIEnvironment, server_name: str) -> str | None:
         _warned.clear()
     warnings.warn_explicit(message, UserWarning, __file__, 1, "flask.app", _warned)
     return "<invalid>"
-
-
-#: How an adapter made from an environment comes to each attribute.
-_READERS: dict[str, t.Callable[[MapAdapter], t.Any]] = {
-    "path_info": _path_info,
-    "query_args": _query_args,
-    "script_name": _script_name,
-    "server_name": _server_name,
-    "url_scheme": _url_scheme,
-    "websocket": lambda adapter: adapter.url_scheme in {"ws", "wss"},
-}

@@ -39,30 +39,29 @@ class OddValues(Exception):
 class Recipe:
     """How to build the URL of one rule."""
 
-    __slots__ = ("defaults", "demanding", "domain", "head", "known", "rule", "slots")
+    __slots__ = ("defaults", "domain", "head", "known", "rule", "slots")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.defaults = dict(rule.defaults or {})
         #: The subdomain, and the text up to the first slot.
-        self.domain, self.head, slots = _take_apart(rule)
+        self.domain, head, slots = _take_apart(rule)
+        self.head = head.lstrip("/")
         #: Name, conversion to text, and the literal text after it, of each slot.
         self.slots = tuple(
             (name, _to_url(rule._converters[name]), literal) for name, literal in slots
         )
-        #: A value may be right and the rule unsuitable all the same.
-        self.demanding = len(self.slots) > 1 or bool(self.defaults)
         #: The names that don't go into the query.
         self.known = frozenset(name for name, _, _ in self.slots) | self.defaults.keys()
 
     def path(self, values: dict[str, t.Any] | None, append_unknown: bool) -> str | None:
-        """The path and query for *values*; None: the rule is not for these values.
+        """The path, without its slash, and query for *values*; None: the rule is not for them.
 
         :raises OddValues: Werkzeug has to look at them.
         """
         if not values:
             return None if self.slots else self.head
-        if self.demanding and not self._suits(values):
+        if self.defaults and not self._suits(values):
             return None
         text = self.head
         try:
@@ -72,12 +71,19 @@ class Recipe:
                 text = f"{text}{to_url(value)}{literal}"
         except ValidationError:
             return None
+        except Exception:
+            # Of a rule that does not suit no value is converted in Werkzeug.
+            if self._suits(values):
+                raise
+            return None
+        if not self.head:
+            text = text.lstrip("/")
         if len(values) > len(self.slots):
             text += self._query(values, append_unknown)
         return text
 
     def _suits(self, values: dict[str, t.Any]) -> bool:
-        """Whether no value is missing or other than its default, before one is converted."""
+        """Whether no value is missing or other than its default."""
         for name, _, _ in self.slots:
             if values.get(name) is None:
                 return False
@@ -173,5 +179,5 @@ def _to_url(converter: BaseConverter) -> t.Callable[[t.Any], object]:
 
 def _path_text(value: t.Any) -> str:
     """A value as part of a path. PERF: most texts need no quoting; finding out costs half of it."""
-    text = str(value)
+    text = value if type(value) is str else str(value)
     return text if _is_safe_in_path(text) else quote(text, safe=_SAFE_IN_PATH)

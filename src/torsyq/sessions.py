@@ -21,6 +21,7 @@ from .json.tag import TaggedJSONSerializer
 from .lazy import deferred
 from .passed_on import passed_on
 from .wrappers import Request
+from .wrappers import Response
 
 if t.TYPE_CHECKING:
     import itsdangerous
@@ -28,7 +29,6 @@ if t.TYPE_CHECKING:
 
     from . import signing
     from .app import Flask
-    from .wrappers import Response
 else:
     itsdangerous = deferred("itsdangerous")
     signing = deferred("torsyq.signing")
@@ -325,16 +325,11 @@ class SecureCookieSessionInterface(SessionInterface):
         )
 
 
-def _vary_by_cookie(response: Response) -> None:
-    """``response.vary.add("Cookie")``.
-
-    PERF: without parsing the header and writing it again (0.7 instead of 5 us).
-    """
-    for name, _ in response.headers._list:
-        if name.lower() == "vary":
-            response.vary.add("Cookie")
-            return
-    response.headers._list.append(("Vary", "Cookie"))
+def _vary_by_cookie(response: t.Any) -> None:
+    if isinstance(response, Response):
+        response._vary_by("Cookie")
+    else:
+        response.vary.add("Cookie")
 
 
 __getattr__ = passed_on(__name__)

@@ -8,6 +8,7 @@ from . import typing as ft
 from .globals import _cv_app
 from .globals import current_app
 from .globals import request
+from .lazy import is_stock
 from .loop import is_async
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
@@ -55,20 +56,24 @@ class View:
         What is returned carries the class as ``view_class``; another one put there is used.
         """
         shared = None if cls.init_every_request else cls(*class_args, **class_kwargs)
-        # The function behind dispatch_request, once the app returned it as it is.
+        # The function behind dispatch_request, once the app returned it as it is, and the one that
+        # returned it.
         plain: t.Any = None
+        asked: t.Any = None
 
         def view(**kwargs: t.Any) -> ft.ResponseReturnValue:
-            nonlocal plain
+            nonlocal plain, asked
             self = view_func.view_class(*class_args, **class_kwargs) if shared is None else shared
             dispatch = self.dispatch_request
             func = getattr(dispatch, "__func__", dispatch)
             ctx = _cv_app.get(None)
             # PERF: not asking again saves a quarter of what the class adds to a view's call.
-            if func is plain and ctx and getattr(ctx.app.ensure_sync, "_stock", False):
+            if func is plain and ctx and getattr(ctx.app.ensure_sync, "__func__", None) is asked:
                 return dispatch(**kwargs)
-            sync_dispatch = current_app.ensure_sync(dispatch)
-            plain = func if sync_dispatch is dispatch else None
+            ensure_sync = current_app.ensure_sync
+            sync_dispatch = ensure_sync(dispatch)
+            if sync_dispatch is dispatch and is_stock(ensure_sync):
+                plain, asked = func, ensure_sync.__func__
             return sync_dispatch(**kwargs)  # type: ignore[no-any-return]
 
         async def twin(**kwargs: t.Any) -> ft.ResponseReturnValue:

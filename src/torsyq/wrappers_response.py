@@ -176,7 +176,8 @@ class Response(ResponseBase):
     direct_passthrough = False
 
     # A response made of nothing but a body is this: status, code, headers without the length,
-    # the bytes or chunks. Whatever of it is read makes attributes of all of it.
+    # the bytes or chunks. Once a header was added it has the length among its headers, and the
+    # bytes in a list. Whatever of it is read makes attributes of all of it.
     # PERF: made and sent in 0.5 us and 2 Python calls, instead of 12.3 and 45.
     _made_of: tuple[str, int, Iterable[tuple[str, str]], t.Any] | None = None
     if not t.TYPE_CHECKING:
@@ -296,6 +297,39 @@ class Response(ResponseBase):
         self._made_of = LINES_WITH_BODY[status], status, headers, body
         return self
 
+    def _add_header(self, name: str, value: str) -> None:
+        """``self.headers.add``, for a header that is sent as it is: of a location, a plain path.
+
+        PERF: without making attributes of what is sent at once; a tenth of a request that sets a
+        cookie.
+        """
+        made = self._made_of
+        if made is None or "headers" in self.__dict__ or not self._plain:
+            self.headers.add(name, value)
+            return
+        if not value.isprintable():
+            check_header(name, value)
+        status, code, items, body = made
+        if type(body) is bytes:
+            items = [*items, ("Content-Length", str(len(body))), (name, value)]
+            self._made_of = status, code, items, [body]
+        else:
+            self._made_of = status, code, [*items, (name, value)], body
+
+    def _vary_by(self, name: str) -> None:
+        """``self.vary.add(name)``.
+
+        PERF: without parsing the header and writing it again, nor making attributes of what is
+        sent at once; 3 % of a request that uses the session.
+        """
+        made = self._made_of
+        is_made_of = made is not None and "headers" not in self.__dict__ and self._plain
+        for header, _ in made[2] if is_made_of else self.headers._list:  # type: ignore[index]
+            if header.lower() == "vary":
+                self.vary.add(name)
+                return
+        self._add_header("Vary", name)
+
     @stock
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as a WSGI application (PEP 3333).
@@ -315,8 +349,9 @@ class Response(ResponseBase):
             if type(body) is bytes:
                 start_response(status, [*headers, ("Content-Length", str(len(body)))])
                 return [body]
-            start_response(status, [*headers])
-            return Chunks(encode_chunks(body), self.close)
+            if not self.autocorrect_location_header:
+                start_response(status, [*headers])
+                return body if type(body) is list else Chunks(encode_chunks(body), self.close)
         # PERF: 2 us less than Werkzeug's steps, 8 us for a file.
         to_send = self._headers_as_they_are()
         if to_send is None:
@@ -474,7 +509,7 @@ class Response(ResponseBase):
             partitioned,
             self.max_cookie_size,
         )
-        self.headers.add("Set-Cookie", cookie)
+        self._add_header("Set-Cookie", cookie)
 
     def make_conditional(
         self,

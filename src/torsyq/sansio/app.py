@@ -15,7 +15,6 @@ from werkzeug.exceptions import BadRequestKeyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BuildError
 from werkzeug.routing import Rule
-from werkzeug.utils import redirect as _redirect
 from werkzeug.wrappers import Response as BaseResponse
 
 from .. import typing as ft
@@ -30,6 +29,7 @@ from ..lazy import imported
 from ..lazy import lazy
 from ..lazy import shared
 from ..logging import create_logger
+from ..pages import redirect_response
 from ..passed_on import passed_on
 from ..routing import Map
 from .scaffold import _endpoint_from_view_func
@@ -383,12 +383,13 @@ class App(Websockets):
         Handlers for a status code come before those for a class, the innermost blueprint's
         before the app's, and those for a class before those for its bases.
         """
-        if not self.error_handler_spec:
+        spec = self.error_handler_spec
+        if not spec:
             return None
         code = type(e).code if isinstance(e, HTTPException) else None
         for c in (code, None) if code is not None else (None,):
-            for name in (*blueprints, None):
-                handlers = self.error_handler_spec[name][c]
+            for name in (*blueprints, None) if blueprints else (None,):
+                handlers = spec[name][c]
                 if not handlers:
                     continue
                 for cls in type(e).__mro__:
@@ -416,7 +417,7 @@ class App(Websockets):
 
     def redirect(self, location: str, code: int = 302) -> BaseResponse:
         """A redirect response of the app's :attr:`response_class`; see :func:`.redirect`."""
-        return _redirect(location, code, Response=self.response_class)
+        return redirect_response(location, code, self.response_class)
 
     def inject_url_defaults(self, endpoint: str, values: dict[str, t.Any]) -> None:
         """Let the ``url_defaults`` functions of the app and *endpoint*'s blueprints add values."""
