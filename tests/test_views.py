@@ -193,6 +193,29 @@ def test_an_app_with_its_own_ensure_sync_is_asked_each_time(app: Flask) -> None:
     assert len(asked) == 3
 
 
+def test_a_wrapped_ensure_sync_is_asked_each_time(app: Flask) -> None:
+    """Though ``functools.wraps`` gives it all that the app's own carries."""
+
+    class Page(View):
+        def dispatch_request(self) -> str:
+            return "x"
+
+    app.add_url_rule("/", view_func=Page.as_view("page"))
+    client = app.test_client()
+    assert client.get("/").text == "x"
+    asked = []
+    original = app.ensure_sync
+
+    @wraps(original)
+    def ensure_sync(func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+        asked.append(getattr(func, "__name__", ""))
+        return original(func)
+
+    app.ensure_sync = ensure_sync  # type: ignore[method-assign]
+    assert [client.get("/").text for _ in range(3)] == ["x"] * 3
+    assert asked.count("dispatch_request") == 3
+
+
 @pytest.mark.usefixtures("protocol")
 def test_a_method_that_becomes_async_later_is_seen(app: Flask) -> None:
     class Page(View):

@@ -70,7 +70,7 @@ class View:
             # PERF: not asking again saves a quarter of what the class adds to a view's call.
             if func is plain and ctx and getattr(ctx.app.ensure_sync, "__func__", None) is asked:
                 return dispatch(**kwargs)
-            ensure_sync = current_app.ensure_sync
+            ensure_sync: t.Any = current_app.ensure_sync
             sync_dispatch = ensure_sync(dispatch)
             if sync_dispatch is dispatch and is_stock(ensure_sync):
                 plain, asked = func, ensure_sync.__func__
