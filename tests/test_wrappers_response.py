@@ -236,7 +236,8 @@ class Changing:
         elif step == "send":
             return sent(response, value)
         elif step == "set":
-            setattr(response, *value)
+            name, setting = value
+            setattr(response, name, copy.copy(setting))
         else:
             return value(response)
         return None
