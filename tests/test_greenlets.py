@@ -36,7 +36,8 @@ def patched(request: pytest.FixtureRequest, tmp_path: Path) -> t.Callable[[str],
 
     def run_patched(program: str) -> list[str]:
         done = run(tmp_path, "-c", PATCHES[request.param] + APP + program)
-        assert done.returncode == 0, done.stderr
+        print(done.stderr)
+        assert done.returncode == 0
         return done.stdout.splitlines()
 
     return run_patched

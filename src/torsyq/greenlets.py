@@ -67,6 +67,16 @@ def spawn(func: t.Callable[..., None], *args: t.Any) -> None:
     _home.loop.run_callback_threadsafe(spawn, func, *args)
 
 
+def real_lock() -> threading.Lock:
+    """A lock to be held for a moment by such a greenlet and by the thread that had it spawned.
+
+    Gevent's locks do between threads, but not where two want one at the same moment.
+    """
+    from gevent.monkey import get_original
+
+    return get_original("_thread", "allocate_lock")()  # type: ignore[no-any-return]
+
+
 class _GeventLatch:
     def __init__(self) -> None:
         from gevent import get_hub

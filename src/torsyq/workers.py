@@ -6,9 +6,11 @@ import typing as t
 from concurrent.futures import Executor
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
+from threading import Condition
 from weakref import WeakSet
 
 from .greenlets import can_spawn
+from .greenlets import real_lock
 from .greenlets import spawn
 
 
@@ -97,6 +99,7 @@ class Greenlets(Executor):
     def submit(self, fn: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> Future[t.Any]:
         """Have *fn* called with these arguments; its result comes in a future."""
         future: Future[t.Any] = Future()
+        future._condition = Condition(real_lock())
         spawn(_run, future, fn, args, kwargs)
         return future
 
