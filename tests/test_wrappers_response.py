@@ -230,7 +230,8 @@ class Changing:
         elif step == "send":
             return sent(response, value)
         elif step == "set":
-            setattr(response, *value)
+            # Each response gets headers of its own: what changes them must not change the example.
+            setattr(response, value[0], copy.copy(value[1]))
         else:
             return value(response)
         return None
