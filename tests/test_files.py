@@ -9,6 +9,7 @@ import time
 import typing as t
 from pathlib import Path
 
+import flask
 import pytest
 import werkzeug.utils
 from hypothesis import example
@@ -23,6 +24,7 @@ from werkzeug.security import safe_join
 from werkzeug.test import create_environ
 from werkzeug.test import run_wsgi_app
 
+import torsyq
 from torsyq import files
 from torsyq import Flask
 from torsyq.wrappers import Response
@@ -374,3 +376,32 @@ def test_headers_stay_in_order() -> None:
             "Date",
             "Accept-Ranges",
         ]
+
+
+@pytest.mark.parametrize("framework", [flask, torsyq])
+@pytest.mark.parametrize("name", ["send_file", "send_from_directory"])
+def test_what_stands_in_for_werkzeug_s_function_sends_the_files(
+    root: Path, monkeypatch: pytest.MonkeyPatch, framework: t.Any, name: str
+) -> None:
+    """As tests of apps and extensions have it: no file is looked for, and the stand-in answers."""
+    app = framework.Flask("tests", static_folder=root, static_url_path="/static")
+    app.add_url_rule("/file", "file", lambda: framework.send_file(root / "style.css"))
+    calls: list[t.Any] = []
+
+    def stand_in(*args: t.Any, **given: t.Any) -> t.Any:
+        calls.append((len(args), sorted(given)))
+        return framework.Response("from the stand-in")
+
+    monkeypatch.setattr(werkzeug.utils, name, stand_in)
+    client = app.test_client()
+    if name == "send_file":
+        assert client.get("/static/missing.css").status_code == 404
+        assert client.get("/file").text == "from the stand-in"
+    else:
+        assert client.get("/static/missing.css").text == "from the stand-in"
+    assert client.get("/static/style.css").text == "from the stand-in"
+    monkeypatch.undo()
+    # Werkzeug's own finds the file in the directory and passes it on.
+    assert [count for count, _ in calls] == ([0, 2] if name == "send_file" else [2, 2])
+    known = {"_root_path", "max_age", "response_class", "use_x_sendfile"}
+    assert all(known <= set(given) for _, given in calls)

@@ -364,6 +364,37 @@ def test_a_callable_that_is_no_wsgi_application_is_explained(app: Flask) -> None
         app.make_response(not_wsgi)
 
 
+@pytest.mark.parametrize("framework", [flask, torsyq])
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("text", ("text", None, None)),
+        (b"bytes", (b"bytes", None, None)),
+        (("text", 201), ("text", 201, None)),
+        (("text", {"X-A": "1"}), ("text", None, {"X-A": "1"})),
+    ],
+)
+def test_a_response_class_is_told_status_and_headers_even_where_there_are_none(
+    framework: Framework, value: t.Any, told: tuple[t.Any, t.Any, t.Any]
+) -> None:
+    """Its constructor may have other defaults, or ask for them."""
+
+    class Own(framework.Response):  # type: ignore[misc]
+        def __init__(self, response: t.Any, status: t.Any, headers: t.Any, **more: t.Any) -> None:
+            given.append((response, status, headers))
+            super().__init__(response, status, headers, **more)
+
+    given: list[t.Any] = []
+    app = framework.Flask("classes")
+    app.response_class = Own
+    app.add_url_rule("/", "view", lambda: value)
+    response = app.test_client().get("/")
+
+    # What follows is the client's, which makes one of the class as well.
+    assert given[0] == told
+    assert response.status_code == (told[1] or 200)
+
+
 # Set-up may change until, and registries after, the first request.
 
 

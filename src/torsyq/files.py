@@ -62,6 +62,11 @@ _is_harmless = re.compile(
 ).fullmatch
 _POSIX = os.name == "posix"
 
+# COMPAT: tests of apps and extensions (Flask-Vite's) put a mock in their place, as Flask looks them
+# up for each file.
+_send_file = werkzeug.utils.send_file
+_send_from_directory = werkzeug.utils.send_from_directory
+
 
 def send_file(path_or_file: t.Any, environ: WSGIEnvironment, **options: t.Any) -> Response:
     """A response with a file's content.
@@ -70,11 +75,13 @@ def send_file(path_or_file: t.Any, environ: WSGIEnvironment, **options: t.Any) -
     :param environ: the WSGI environ of the request.
     :param options: as :func:`werkzeug.utils.send_file`'s.
     """
-    if isinstance(path_or_file, (str, os.PathLike)):
+    if werkzeug.utils.send_file is _send_file and isinstance(path_or_file, (str, os.PathLike)):
         path = os.path.join(options["_root_path"], path_or_file)
         if _is_plain(path, options):
             return _send(path, os.stat(path), environ, options)
-    return werkzeug.utils.send_file(path_or_file, environ, **options)  # type: ignore[return-value]
+    return werkzeug.utils.send_file(  # type: ignore[return-value]
+        path_or_file=path_or_file, environ=environ, **options
+    )
 
 
 def send_from_directory(
@@ -91,6 +98,13 @@ def send_from_directory(
     :param options: as :func:`werkzeug.utils.send_file`'s.
     :raises werkzeug.exceptions.NotFound: no file in the directory has this path.
     """
+    if (
+        werkzeug.utils.send_from_directory is not _send_from_directory
+        or werkzeug.utils.send_file is not _send_file
+    ):
+        return werkzeug.utils.send_from_directory(  # type: ignore[return-value]
+            directory, path, environ=environ, **options
+        )
     joined = _join(os.fspath(directory), os.fspath(path))
     if joined is None:
         raise NotFound()

@@ -38,7 +38,11 @@ class Responses(App):
         """
         kind = type(rv)
         if kind is str or kind is bytes:
-            return self.response_class(rv)  # type: ignore[arg-type]
+            made_by = self.response_class
+            if made_by is Response:
+                return made_by(rv)  # type: ignore[arg-type]
+            # COMPAT: a constructor of its own may have other defaults for these, or none.
+            return made_by(rv, status=None, headers=None)  # type: ignore[arg-type]
         if kind is dict or kind is list:
             return self.json.response(rv)  # type: ignore[return-value]
         if kind is self.response_class:
