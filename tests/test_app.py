@@ -37,6 +37,22 @@ def outcome(call: t.Callable[[], t.Any]) -> t.Any:
 # The constructor.
 
 
+@frameworks
+def test_the_views_of_static_files_have_the_names_they_have_in_flask(framework: Framework) -> None:
+    """By which pgAdmin has Flask-WTF let them pass without a token."""
+    app = framework.Flask("app")
+    app.register_blueprint(framework.Blueprint("blog", "app", static_folder="static"))
+    app.add_url_rule("/icon", "icon", app.send_static_file, defaults={"filename": "icon.png"})
+    assert {
+        endpoint: f"{view.__module__}.{view.__name__}"
+        for endpoint, view in app.view_functions.items()
+    } == {
+        "static": "flask.app.<lambda>",
+        "blog.static": "flask.blueprints.send_static_file",
+        "icon": "flask.app.send_static_file",
+    }
+
+
 @pytest.mark.parametrize(
     "kwargs",
     [

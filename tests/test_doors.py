@@ -101,6 +101,30 @@ print(all(sys.modules[m.__name__] is m for m in found))
     assert run(tmp_path, "-c", code).stdout == "True\nTrue\n"
 
 
+@pytest.mark.parametrize("order", ["", ".reverse()"])
+def test_no_module_is_loaded_twice_where_the_import_system_was_reloaded(
+    tmp_path: Path, order: str
+) -> None:
+    """Datadog's tracer throws out what it has loaded, ``importlib`` too, before the app starts.
+
+    Importing it again makes a ``PathFinder`` that is not the one which ``sys.meta_path`` has.
+    """
+    code = f"""
+import importlib, sys
+sys.modules.pop("importlib.machinery", None)
+del sys.modules["importlib._bootstrap_external"]
+import importlib.machinery
+assert importlib.machinery.PathFinder not in sys.meta_path
+import torsyq.doors; torsyq.doors.open()
+names = {MODULES!r}
+names{order}
+found = [importlib.import_module(name) for name in names]
+print([m.__name__ for m in found] == [n.replace("flask", "torsyq", 1) for n in names])
+print(all(sys.modules[m.__name__] is m for m in found))
+"""
+    assert run(tmp_path, "-c", code).stdout == "True\nTrue\n"
+
+
 def test_there_is_a_door_for_each_module_and_for_nothing_else() -> None:
     folder = Path(torsyq.doors.path())
     files = {path.relative_to(folder).with_suffix("") for path in folder.rglob("*.py")}

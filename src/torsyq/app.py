@@ -13,6 +13,7 @@ from werkzeug.routing import BuildError
 from werkzeug.routing import MapAdapter
 from werkzeug.wsgi import get_host
 
+from ._static import known_as_in
 from ._static import StaticFiles
 from .asgi import STEPS
 from .asgi_websocket import WebsocketWalk
@@ -173,7 +174,9 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
                 f"{self.static_url_path}/<path:filename>",
                 endpoint="static",
                 host=static_host,
-                view_func=lambda **kw: app().send_static_file(**kw),  # type: ignore[union-attr]
+                view_func=known_as_in("flask.app")(
+                    lambda **kw: app().send_static_file(**kw)  # type: ignore[union-attr]
+                ),
             )
 
     @stock

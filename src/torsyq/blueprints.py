@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import typing as t
 
+from ._static import known_as_in
 from ._static import StaticFiles
 from .passed_on import passed_on
 from .sansio.blueprints import Blueprint as SansioBlueprint
 from .sansio.blueprints import BlueprintSetupState as BlueprintSetupState
 from .sansio.scaffold import _sentinel as _sentinel
 
+if t.TYPE_CHECKING:
+    from .wrappers import Response
+
 
 class Blueprint(StaticFiles, SansioBlueprint):
     __doc__ = SansioBlueprint.__doc__
+
+    @known_as_in("flask.blueprints")
+    def send_static_file(self, filename: str) -> Response:
+        """:meth:`torsyq.Flask.send_static_file`, from the blueprint's folder."""
+        return super().send_static_file(filename)
 
     def open_resource(
         self, resource: str, mode: str = "rb", encoding: str | None = "utf-8"

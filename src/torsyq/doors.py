@@ -171,8 +171,13 @@ def _is_watched() -> bool:
 
 
 def _before_ordinary_search() -> int:
-    """Where the keeper stands: behind those who watch imports, before the path is searched."""
-    return sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
+    """Where the keeper stands: behind those who watch imports, before the path is searched.
+
+    COMPAT: told by its name, since Datadog's tracer has the import system loaded anew; the class
+    of that name is then another than the one that searches.
+    """
+    names = [getattr(finder, "__name__", "") for finder in sys.meta_path]
+    return names.index("PathFinder") if "PathFinder" in names else len(names)
 
 
 def _import_for_watchers(name: str) -> None:
