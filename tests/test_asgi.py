@@ -8,6 +8,7 @@ import threading
 import traceback
 import typing as t
 from contextvars import ContextVar
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -48,6 +49,21 @@ def stream() -> t.Any:
 
 def get(app: Flask, path: str = "/", **values: t.Any) -> Exchange:
     return asyncio.run(exchange(app, path, **values))
+
+
+def test_a_server_may_name_what_it_passes_to_asgi_app(app: Flask) -> None:
+    """Daphne does."""
+    app.add_url_rule("/", view_func=lambda: "named")
+
+    async def named(scope: t.Any, receive: t.Any, send: t.Any) -> None:
+        await app.asgi_app(scope=scope, receive=receive, send=send)
+
+    assert asyncio.run(exchange(named, "/")).body == b"named"
+
+
+def test_on_another_loop_than_asyncios_the_server_is_told_so(app: Flask) -> None:
+    with pytest.raises(RuntimeError, match="not asyncio's. Usually it was told to use Trio"):
+        app.asgi_app(scope(), mock.Mock(), mock.Mock()).send(None)
 
 
 # Where things run.

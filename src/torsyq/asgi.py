@@ -63,6 +63,10 @@ STEPS = frozenset(
         "ensure_sync",
     }
 )
+_OTHER_LOOP = (
+    "The ASGI server runs this app on an event loop that is not asyncio's. Usually it was told to"
+    " use Trio. Tell it to use asyncio or uvloop, or serve the app as WSGI."
+)
 _steps_of = attrgetter("__call__", "__setattr__", *sorted(STEPS))
 
 
@@ -82,7 +86,10 @@ class Asgi(Lifespan):
 
             app.asgi_app = SomeMiddleware(app.asgi_app)
         """
-        serving_loop.set(asyncio.get_running_loop())
+        try:
+            serving_loop.set(asyncio.get_running_loop())
+        except RuntimeError:
+            raise RuntimeError(_OTHER_LOOP) from None
         kind = scope["type"]
         if kind == "http":
             await self._answer_http(scope, receive, send)
