@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import typing as t
 
+import flask
 import flask.typing
 import pytest
 from werkzeug.datastructures import Headers
@@ -31,6 +32,13 @@ def test_every_name_is_there() -> None:
 @pytest.mark.parametrize("name", sorted(set(NAMES) - GENERIC))
 def test_an_alias_is_equal_to_flasks(name: str) -> None:
     assert getattr(ft, name) == getattr(flask.typing, name)
+
+
+@pytest.mark.parametrize("framework", [flask, torsyq])
+def test_the_hints_of_the_view_that_comes_with_an_app_can_be_read(framework: t.Any) -> None:
+    """What injects dependencies reads them of every view."""
+    hints = t.get_type_hints(framework.Flask.send_static_file)
+    assert hints == {"filename": str, "return": framework.Response}
 
 
 @pytest.mark.parametrize("name", sorted(GENERIC))

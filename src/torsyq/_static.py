@@ -9,9 +9,7 @@ from datetime import timedelta
 from .globals import current_app
 from .helpers import send_from_directory
 from .sansio.scaffold import Scaffold
-
-if t.TYPE_CHECKING:
-    from .wrappers import Response
+from .wrappers import Response
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 

@@ -10,9 +10,7 @@ from .passed_on import passed_on
 from .sansio.blueprints import Blueprint as SansioBlueprint
 from .sansio.blueprints import BlueprintSetupState as BlueprintSetupState
 from .sansio.scaffold import _sentinel as _sentinel
-
-if t.TYPE_CHECKING:
-    from .wrappers import Response
+from .wrappers import Response
 
 
 class Blueprint(StaticFiles, SansioBlueprint):

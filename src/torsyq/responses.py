@@ -37,12 +37,8 @@ class Responses(App):
         :raises TypeError: it is None, or nothing of these.
         """
         kind = type(rv)
-        if kind is str or kind is bytes:
-            made_by = self.response_class
-            if made_by is Response:
-                return made_by(rv)  # type: ignore[arg-type]
-            # COMPAT: a constructor of its own may have other defaults for these, or none.
-            return made_by(rv, status=None, headers=None)  # type: ignore[arg-type]
+        if (kind is str or kind is bytes) and self.response_class is Response:
+            return Response(rv)  # type: ignore[arg-type]
         if kind is dict or kind is list:
             return self.json.response(rv)  # type: ignore[return-value]
         if kind is self.response_class:
@@ -63,6 +59,7 @@ class Responses(App):
             )
         if isinstance(rv, (str, bytes, bytearray)):
             # The constructor takes these two, so they are not applied again.
+            # COMPAT: one of a subclass may have other defaults for them, or none.
             return self.response_class(rv, status=status, headers=headers)
         response: t.Any
         if isinstance(rv, self.response_class):
