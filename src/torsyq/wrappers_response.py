@@ -298,7 +298,9 @@ class Response(ResponseBase):
         return self
 
     def _add_header(self, name: str, value: str) -> None:
-        """``self.headers.add``, for a header that is sent as it is: of a location, a plain path.
+        """``self.headers.add`` of a header that sending leaves as it is.
+
+        Such are cookies, and locations that are plain paths.
 
         PERF: without making attributes of what is sent at once; a tenth of a request that sets a
         cookie.
