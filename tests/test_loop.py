@@ -12,6 +12,7 @@ import pytest
 
 from torsyq import Flask
 from torsyq import g
+from torsyq import loop
 from torsyq import request
 from torsyq import session
 from torsyq.loop import EitherIterator
@@ -20,6 +21,8 @@ from torsyq.loop import lasting_loop
 from torsyq.loop import run_coroutine
 from torsyq.loop import run_in_thread
 from torsyq.loop import serving_loop
+
+from .servers import until
 
 colour: ContextVar[str] = ContextVar("colour", default="none")
 
@@ -330,3 +333,21 @@ def test_work_that_a_pool_gives_up_is_cancelled() -> None:
         assert await busy
 
     asyncio.run(run())
+
+
+def test_a_loop_that_cannot_be_made_is_the_callers_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it, and the next call may have more luck."""
+
+    def fail() -> t.NoReturn:
+        raise OSError("Too many open files")
+
+    monkeypatch.setattr(loop, "_loop", None)
+    with monkeypatch.context() as patch:
+        patch.setattr("torsyq.loop.asyncio.new_event_loop", fail)
+        with pytest.raises(OSError, match="Too many open files"):
+            lasting_loop()
+    made = lasting_loop()
+    assert asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "it runs"), made).result() == "it runs"
+    made.call_soon_threadsafe(made.stop)
+    until("the loop to stop", lambda: not made.is_running())
+    made.close()

@@ -162,7 +162,6 @@ def read_body(environ: WSGIEnvironment, length: int | None, maximum: int | None)
 
 def encode_chunks(chunks: Iterable[str | bytes]) -> Iterator[bytes]:
     """*chunks*, text among them encoded. Of an async iterable, both kinds of iterator."""
-    # COMPAT: what can be iterated either way (a mock can) is iterated as Flask does.
     if isinstance(chunks, Pieces):
         return t.cast("Iterator[bytes]", chunks)
     # COMPAT: what can be iterated either way (a mock can) is iterated as Flask does.

@@ -46,7 +46,7 @@ def new_latch() -> Latch:
         return _GeventLatch()
     if _patcher("eventlet.patcher", "thread") is not None:
         return _EventletLatch()
-    # PERF: a bare lock wakes a thread in 21 us, a concurrent.futures.Future in 25.
+    # PERF: a call of a coroutine takes 21 us with a bare lock, 25 with a concurrent.futures.Future.
     lock = threading.Lock()
     lock.acquire()
     return lock
@@ -62,9 +62,9 @@ def can_spawn() -> bool:
 
 def spawn(func: t.Callable[..., None], *args: t.Any) -> None:
     """Have *func* called in a greenlet of the thread that called :func:`start_thread`."""
-    from gevent import spawn
+    import gevent
 
-    _home.loop.run_callback_threadsafe(spawn, func, *args)
+    _home.loop.run_callback_threadsafe(gevent.spawn, func, *args)
 
 
 def real_lock() -> threading.Lock:

@@ -17,9 +17,6 @@ from .loop import serving_loop
 if t.TYPE_CHECKING:
     import asyncio
 
-if t.TYPE_CHECKING:
-    import asyncio
-
 # -- __call__ ----------------------------------------------------------------------------------
 
 
