@@ -27,7 +27,7 @@ from torsyq.cookies import parse_cookie
 def test_any_cookie_header_is_read_as_werkzeug_reads_it(header: str) -> None:
     expected = werkzeug_parse_cookie(header, ImmutableMultiDict)
     found = parse_cookie(header, ImmutableMultiDict)
-    assert type(found) is ImmutableMultiDict
+    assert isinstance(found, ImmutableMultiDict)
     assert list(found.items(multi=True)) == list(expected.items(multi=True))
 
 

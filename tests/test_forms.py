@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 import typing as t
 from urllib.parse import parse_qsl
 
@@ -21,6 +23,7 @@ from torsyq.forms import FormDataParser
 from torsyq.forms import multidict
 from torsyq.forms import parse_multipart
 from torsyq.forms import parse_query
+from torsyq.forms import Values
 from torsyq.multipart import parse_plain
 
 
@@ -29,7 +32,7 @@ from torsyq.multipart import parse_plain
 def test_any_query_string_is_read_as_the_standard_library_reads_it(text: str) -> None:
     expected = parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote")
     found = parse_query(text, ImmutableMultiDict)
-    assert type(found) is ImmutableMultiDict
+    assert isinstance(found, ImmutableMultiDict)
     assert found == ImmutableMultiDict(expected)
     assert list(found) == list(ImmutableMultiDict(expected))
 
@@ -39,10 +42,62 @@ def test_a_multidict_filled_at_once_is_the_usual_one(pairs: list[tuple[str, int]
     classes: list[t.Any] = [MultiDict, ImmutableMultiDict]
     for cls in classes:
         made = multidict(cls, pairs)
-        assert type(made) is cls
+        assert isinstance(made, cls)
         assert made == cls(pairs)
+        assert repr(made) == repr(cls(pairs))
         assert made.to_dict(flat=False) == cls(pairs).to_dict(flat=False)
         assert made.__dict__ == cls(pairs).__dict__
+
+
+def outcome(read: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any) -> t.Any:
+    try:
+        return read(*args, **kwargs)
+    except (LookupError, TypeError) as error:
+        return type(error), error.args
+
+
+def to_number(value: str) -> int:
+    if value == "x":
+        raise TypeError
+    return int(value)
+
+
+@given(
+    st.dictionaries(st.sampled_from("ab"), st.lists(st.sampled_from(["1", "x", ""]), max_size=2)),
+    st.sampled_from(["a", "b", "c", []]),
+)
+def test_values_are_read_as_werkzeug_reads_them(lists: dict[str, list[str]], key: t.Any) -> None:
+    theirs: t.Any = ImmutableMultiDict(lists)
+    ours = Values(lists)
+    for args in [(), ("d",), ("d", int), (None, to_number)]:
+        assert outcome(ours.get, key, *args) == outcome(theirs.get, key, *args)
+    assert outcome(ours.get, key, type=int) == outcome(theirs.get, key, type=int)
+    assert outcome(ours.__getitem__, key) == outcome(theirs.__getitem__, key)
+    assert outcome(ours.getlist, key) == outcome(theirs.getlist, key)
+    assert list(ours.items()) == list(theirs.items())
+    assert (repr(ours), hash(str(ours)), ours) == (repr(theirs), hash(str(theirs)), theirs)
+
+
+def test_a_conversion_may_fail_in_its_own_way() -> None:
+    with pytest.raises(ZeroDivisionError):
+        Values({"a": "0"}).get("a", type=lambda value: 1 / int(value))
+
+
+def test_values_that_were_pickled_are_werkzeugs() -> None:
+    kept = pickle.loads(pickle.dumps(parse_query("a=1&a=2", ImmutableMultiDict)))
+    assert type(kept) is ImmutableMultiDict
+    assert kept.getlist("a") == ["1", "2"]
+    assert copy.copy(kept) is kept
+
+
+def test_a_copy_of_values_can_be_changed() -> None:
+    values = parse_query("a=1", ImmutableMultiDict)
+    changed = values.copy()
+    assert type(changed) is MultiDict
+    changed["a"] = "2"
+    assert copy.deepcopy(values) == values
+    with pytest.raises(TypeError, match="'ImmutableMultiDict' objects are immutable"):
+        values["a"] = "2"
 
 
 Form = tuple[list[t.Any], list[t.Any]]
@@ -62,7 +117,7 @@ def read(parser: t.Any, body: bytes, mimetype: str, options: dict[str, str], who
     for name, file in files.items(multi=True):
         found.append((name, file.name, file.filename, file.headers.to_wsgi_list(), file.read()))
         file.close()
-    return type(form), list(form.items(multi=True)), type(files), found
+    return type(form).__name__, list(form.items(multi=True)), type(files).__name__, found
 
 
 def compare(body: bytes, boundary: str = "x", **limits: t.Any) -> t.Any:

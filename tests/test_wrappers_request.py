@@ -44,7 +44,7 @@ def plain(value: t.Any) -> t.Any:
     if isinstance(value, ds.FileStorage):
         return value.name, value.filename, value.headers.to_wsgi_list(), value.read()
     if isinstance(value, ds.MultiDict):
-        return type(value), [(name, plain(item)) for name, item in value.items(multi=True)]
+        return type(value).__name__, [(name, plain(item)) for name, item in value.items(multi=True)]
     if isinstance(value, ds.Headers):
         return list(value)
     if isinstance(value, (ds.IfRange, ds.Range)):

@@ -31,7 +31,8 @@ _same_site = {
 
 def parse_cookie(header: str, cls: type[MultiDict[str, str]]) -> MultiDict[str, str]:
     """The cookies of a ``Cookie`` header; pairs that are no cookies are left out."""
-    if '"' in header or cls not in USUAL_TYPES:
+    usual = USUAL_TYPES.get(cls)
+    if '"' in header or usual is None:
         return _werkzeug_parse_cookie(header, cls)
     # PERF: two cookies in less than half of the time.
     lists: dict[str, list[str]] = {}
@@ -47,7 +48,7 @@ def parse_cookie(header: str, cls: type[MultiDict[str, str]]) -> MultiDict[str, 
             lists[name].append(value)
         elif name:
             lists[name] = [value]
-    return of_lists(cls, lists)  # type: ignore[no-any-return]
+    return of_lists(usual, lists)  # type: ignore[no-any-return]
 
 
 def find_cookie(header: str, name: str) -> str | None:

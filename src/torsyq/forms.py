@@ -9,20 +9,66 @@ from urllib.parse import unquote
 
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import BadRequestKeyError
 from werkzeug.formparser import FormDataParser as _FormDataParser
+
+from .lazy import deferred
 
 if t.TYPE_CHECKING:
     from werkzeug.datastructures import FileStorage
 
-#: The types whose insides are known.
-USUAL_TYPES = (ImmutableMultiDict, MultiDict)
+    from . import multipart
+else:
+    multipart = deferred("torsyq.multipart")
+
+_new = dict.__new__
+_get = dict.get
+_update = dict.update
+
+
+class Values(ImmutableMultiDict[t.Any, t.Any]):
+    """An :class:`~werkzeug.datastructures.ImmutableMultiDict` that is read in fewer steps.
+
+    PERF: ``request.args["q"]`` costs a third, ``request.args.get("page")`` of a missing key a
+    ninth: 7 % of a request with three arguments or five fields.
+    """
+
+    def __getitem__(self, key: t.Any) -> t.Any:
+        values = _get(self, key)
+        if values:
+            return values[0]
+        raise BadRequestKeyError(key)
+
+    def get(self, key: t.Any, default: t.Any = None, type: t.Any = None) -> t.Any:  # type: ignore[override] # noqa: A002
+        """The first value of *key*, converted by *type*; *default* where either fails."""
+        values = _get(self, key)
+        if not values:
+            return default
+        if type is None:
+            return values[0]
+        try:
+            return type(values[0])
+        except (ValueError, TypeError):
+            return default
+
+    def __reduce_ex__(self, protocol: t.SupportsIndex) -> t.Any:
+        # COMPAT: what is kept somewhere can be read by an app on Flask.
+        return ImmutableMultiDict, (list(self.items(multi=True)),)
+
+
+# COMPAT: it shows itself as "ImmutableMultiDict([...])".
+Values.__name__ = "ImmutableMultiDict"
+
+#: The types whose insides are known, each with what is made of :func:`of_lists`.
+USUAL_TYPES: dict[t.Any, t.Any] = {ImmutableMultiDict: Values, MultiDict: MultiDict}
 
 Parsed = tuple[t.IO[bytes], MultiDict[str, str], "MultiDict[str, FileStorage]"]
 
 
 def multidict(cls: type[MultiDict[str, t.Any]], pairs: list[tuple[t.Any, t.Any]]) -> t.Any:
     """``cls(pairs)``, filled at once where *cls* is one of Werkzeug's two usual types."""
-    if cls not in USUAL_TYPES:
+    usual = USUAL_TYPES.get(cls)
+    if usual is None:
         return cls(pairs)
     lists: dict[t.Any, list[t.Any]] = {}
     for key, value in pairs:
@@ -30,13 +76,13 @@ def multidict(cls: type[MultiDict[str, t.Any]], pairs: list[tuple[t.Any, t.Any]]
             lists[key].append(value)
         else:
             lists[key] = [value]
-    return of_lists(cls, lists)
+    return of_lists(usual, lists)
 
 
 def of_lists(cls: t.Any, lists: dict[str, list[t.Any]]) -> t.Any:
-    """*cls*, one of :data:`USUAL_TYPES`, of the values of each key."""
-    result = dict.__new__(cls)
-    dict.update(result, lists)
+    """*cls*, one of the values of :data:`USUAL_TYPES`, of the values of each key."""
+    result = _new(cls)
+    _update(result, lists)
     return result
 
 
@@ -47,11 +93,14 @@ def parse_query(text: str, cls: type[MultiDict[str, t.Any]]) -> t.Any:
 
     PERF: 3 arguments 1 us instead of 8.
     """
-    if cls not in USUAL_TYPES:
+    usual = USUAL_TYPES.get(cls)
+    if usual is None:
         return cls(parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote"))
     lists: dict[str, list[str]] = {}
     is_quoted = "%" in text
-    for item in text.replace("+", " ").split("&"):
+    if "+" in text:
+        text = text.replace("+", " ")
+    for item in text.split("&"):
         if item:
             name, _, value = item.partition("=")
             if is_quoted:
@@ -63,7 +112,7 @@ def parse_query(text: str, cls: type[MultiDict[str, t.Any]]) -> t.Any:
                 lists[name].append(value)
             else:
                 lists[name] = [value]
-    return of_lists(cls, lists)
+    return of_lists(usual, lists)
 
 
 _ascii_escapes = {f"{code:02X}": chr(code) for code in range(128)}
@@ -139,9 +188,7 @@ def parse_multipart(
     """
     if not boundary or not boundary.isascii():
         return None
-    from .multipart import parse_plain
-
-    parts = parse_plain(body, boundary.encode(), max_field_size, max_parts)
+    parts = multipart.parse_plain(body, boundary.encode(), max_field_size, max_parts)
     if parts is None:
         return None
     fields = []

@@ -55,7 +55,7 @@ class Part(t.NamedTuple):
         spool: t.Any = SpooledTemporaryFile(max_size=500 * 1024, mode="rb+")  # noqa: SIM115
         # PERF: the bytes are shared, where writing them would copy them.
         spool._file = BytesIO(self.data)
-        headers = Headers()
+        headers = Headers.__new__(Headers)
         headers._list = self.headers
         return FileStorage(spool, self.filename, self.name, headers=headers)
 
