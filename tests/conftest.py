@@ -6,6 +6,7 @@ import os
 import typing as t
 
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings
 
 from torsyq import Flask
@@ -16,7 +17,7 @@ from torsyq.testing import FlaskClient
 from .protocols import PROTOCOLS
 
 # Examples are not timed: the machine that runs them may be busy.
-settings.register_profile("torsyq", deadline=None)
+settings.register_profile("torsyq", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("torsyq")
 
 

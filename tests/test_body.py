@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wsgi import ClosingIterator
@@ -192,8 +193,38 @@ def test_the_announced_length_is_werkzeugs(length: str | None, coding: str | Non
 
 
 def test_chunks_of_text_and_bytes_can_be_mixed() -> None:
-    chunks: list[t.Any] = ["é", b"b", bytearray(b"c"), "d"]
-    assert list(encode_chunks(chunks)) == ["é".encode(), b"b", b"c", b"d"]
+    chunks: list[t.Any] = ["é", b"b", b"", bytearray(b"c"), "d", "e", Markup("<f>"), b"g"]
+    expected = ["é".encode(), b"b", b"", b"c", b"d", b"e", b"<f>", b"g"]
+    assert list(encode_chunks(chunks)) == expected
+    assert list(encode_chunks(iter(chunks))) == expected
+
+
+def test_a_chunk_is_asked_for_when_the_one_before_was_taken() -> None:
+    made: list[int] = []
+    source: list[str | bytes] = ["a", "b", b"c", "d"]
+
+    def body() -> t.Iterator[str | bytes]:
+        for number, chunk in enumerate(source):
+            made.append(number)
+            yield chunk
+
+    chunks = encode_chunks(body())
+    assert made == []
+    for number in range(4):
+        next(chunks)
+        assert made == list(range(number + 1))
+
+
+def test_an_error_between_two_chunks_is_the_bodys_own() -> None:
+    def body() -> t.Iterator[str]:
+        yield "a"
+        raise ZeroDivisionError
+
+    chunks = encode_chunks(body())
+    assert next(chunks) == b"a"
+    with pytest.raises(ZeroDivisionError):
+        next(chunks)
+    assert next(chunks, None) is None
 
 
 def test_a_stream_closes_the_generator_and_then_the_response() -> None:

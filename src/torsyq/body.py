@@ -6,7 +6,11 @@ import sys
 import typing as t
 from contextvars import copy_context
 from io import BytesIO
+from itertools import chain
+from itertools import groupby
 from itertools import repeat
+from itertools import starmap
+from types import GeneratorType
 
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -162,6 +166,8 @@ def read_body(environ: WSGIEnvironment, length: int | None, maximum: int | None)
 
 def encode_chunks(chunks: Iterable[str | bytes]) -> Iterator[bytes]:
     """*chunks*, text among them encoded. Of an async iterable, both kinds of iterator."""
+    if type(chunks) is GeneratorType:
+        return _encode(chunks)
     if isinstance(chunks, Pieces):
         return t.cast("Iterator[bytes]", chunks)
     # COMPAT: what can be iterated either way (a mock can) is iterated as Flask does.
@@ -172,10 +178,15 @@ def encode_chunks(chunks: Iterable[str | bytes]) -> Iterator[bytes]:
     return _encode(chunks)
 
 
-def _encode(chunks: Iterable[str | bytes], plain: type = bytes) -> Iterator[bytes]:
-    # PERF: one frame a chunk, and what it compares at hand (80 % of a plain generator's cost).
-    for chunk in chunks:
-        yield chunk if chunk.__class__ is plain else _encode_chunk(chunk)  # type: ignore[misc]
+def _encode(chunks: Iterable[str | bytes]) -> Iterator[bytes]:
+    # PERF: by runs of one type, so that bytes go through no frame of ours (a seventh of a stream).
+    return chain.from_iterable(starmap(_encode_run, groupby(chunks, type)))
+
+
+def _encode_run(kind: type, run: Iterator[t.Any]) -> Iterator[bytes]:
+    if kind is bytes:
+        return run
+    return map(str.encode if kind is str else _encode_chunk, run)
 
 
 def _encode_chunk(chunk: str | bytes) -> bytes:
