@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .globals import _cv_app
-from .globals import _cv_request
+from .globals import _current_app_context
+from .globals import _current_request_context
 from .lazy import stock
 
 
@@ -21,8 +21,8 @@ def _default_template_ctx_processor() -> dict[str, t.Any]:
     which sends ``Vary: Cookie``. Templates know it, as the proxy, from the environment's globals.
     """
     names: dict[str, t.Any] = {}
-    app_ctx = _cv_app.get(None)
-    request_ctx = _cv_request.get(None)
+    app_ctx = _current_app_context(None)
+    request_ctx = _current_request_context(None)
     if app_ctx is not None:
         names["g"] = app_ctx.g
     if request_ctx is not None:

@@ -19,8 +19,8 @@ from .asgi import STEPS
 from .asgi_websocket import WebsocketWalk
 from .ctx import AppContext
 from .ctx import RequestContext
-from .globals import _cv_app
-from .globals import _cv_request
+from .globals import _current_app_context
+from .globals import _current_request_context
 from .globals import g
 from .globals import request
 from .globals import session
@@ -36,7 +36,7 @@ from .rsgi import Rsgi
 from .rsgi import Spoken
 from .sessions import SecureCookieSessionInterface
 from .sessions import SessionInterface
-from .walk import ExcInfo
+from .typing import ExcInfo
 from .wrappers import Request
 from .wrappers import Response
 
@@ -304,7 +304,7 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
         scheme: str | None,
         external: bool | None,
     ) -> str:
-        ctx = _cv_request.get(None)
+        ctx = _current_request_context(None)
         if ctx is not None:
             url_adapter = ctx.url_adapter
             if endpoint[:1] == ".":
@@ -314,7 +314,7 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
             if external is None:
                 external = scheme is not None
         else:
-            app_ctx = _cv_app.get(None)
+            app_ctx = _current_app_context(None)
             url_adapter = self.create_url_adapter(None) if app_ctx is None else app_ctx.url_adapter
             if url_adapter is None:
                 raise RuntimeError(
@@ -379,7 +379,7 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
         """Add what the context processors return; what the view passed is not overridden."""
         passed = context.copy()
         names: list[str | None] = [None]
-        ctx = _cv_request.get(None)
+        ctx = _current_request_context(None)
         if ctx is not None:
             names.extend(reversed(ctx.request.blueprints))
         for name in names:

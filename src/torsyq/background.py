@@ -10,6 +10,7 @@ from contextvars import copy_context
 from functools import partial
 
 from .ctx import BACKGROUND
+from .globals import _current_request_context
 from .globals import _cv_app
 from .globals import _cv_request
 from .globals import _cv_websocket
@@ -64,7 +65,7 @@ class Background(Walk):
             self._stops_at_exit  # noqa: B018
         call = partial(self._run_in_background, func, args, kwargs)
         begin = partial(_begin, current_loop(), _without_request(), call, self.background_tasks)
-        ctx = _cv_request.get(None)
+        ctx = _current_request_context(None)
         if ctx is None or _cv_websocket.get(None) is not None:
             # A WebSocket may stay open for days.
             begin()

@@ -7,7 +7,7 @@ from functools import partial
 from inspect import CO_COROUTINE
 
 from .blocking import watched
-from .globals import _cv_app
+from .globals import _current_app_context
 from .lazy import is_stock
 from .lazy import shared
 from .lazy import stock
@@ -61,7 +61,7 @@ class Calling(App):
 
         What belongs to a thread, as a connection of SQLite does, may so be kept in ``g``.
         """
-        ctx = _cv_app.get(None)
+        ctx = _current_app_context(None)
         pool = self.thread_pool
         if ctx is None or not hasattr(pool, "seat"):
             return pool

@@ -18,6 +18,8 @@ from types import TracebackType
 from werkzeug.exceptions import HTTPException
 
 from . import typing as ft
+from .globals import _current_app_context
+from .globals import _current_request_context
 from .globals import _cv_app
 from .globals import _cv_request
 from .lazy import lazy
@@ -48,10 +50,8 @@ _sentinel = object()
 
 _new = object.__new__
 # PERF: bound once, since reading a method of an imported object binds it anew (2 % of a request).
-_current_app_context = _cv_app.get
 _enter_app_context = _cv_app.set
 _leave_app_context = _cv_app.reset
-_current_request_context = _cv_request.get
 _enter_request_context = _cv_request.set
 _leave_request_context = _cv_request.reset
 
@@ -107,7 +107,7 @@ class _AppCtxGlobals:
         return iter(self.__dict__)
 
     def __repr__(self) -> str:
-        ctx = _cv_app.get(None)
+        ctx = _current_app_context(None)
         return object.__repr__(self) if ctx is None else f"<flask.g of '{ctx.app.name}'>"
 
 
@@ -146,7 +146,7 @@ def after_this_request(
 
             return "hello"
     """
-    ctx = _cv_request.get(None)
+    ctx = _current_request_context(None)
     if ctx is None:
         raise RuntimeError(
             "'after_this_request' can only be used when a request"
@@ -172,7 +172,7 @@ def copy_current_request_context(f: F) -> F:
 
         threading.Thread(target=work).start()
     """
-    ctx = _cv_request.get(None)
+    ctx = _current_request_context(None)
     if ctx is None:
         raise RuntimeError(
             "'copy_current_request_context' can only be used when a"
@@ -204,12 +204,12 @@ def begin_background(environ: WSGIEnvironment) -> None:
 
 def has_request_context() -> bool:
     """Whether a request is being handled, so that ``request`` and ``session`` can be used."""
-    return _cv_request.get(None) is not None
+    return _current_request_context(None) is not None
 
 
 def has_app_context() -> bool:
     """Whether an application context is pushed, so that ``current_app`` and ``g`` can be used."""
-    return _cv_app.get(None) is not None
+    return _current_app_context(None) is not None
 
 
 class AppContext:

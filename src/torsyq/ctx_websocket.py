@@ -14,6 +14,7 @@ from functools import update_wrapper
 from .ctx import _popped_wrong
 from .ctx import _sentinel
 from .ctx import RequestContext
+from .globals import _current_request_context
 from .globals import _cv_request
 from .globals import _cv_websocket
 from .loop import is_async
@@ -147,7 +148,7 @@ class WebsocketContext(RequestContext):
 
     def _leave(self) -> tuple[RequestContext, AppContext | None]:
         """Make the context before this one current; what was, and the app context to pop."""
-        current = _cv_request.get()
+        current = _current_request_context()
         token, app_ctx, self._pushes = self._pushes  # type: ignore[misc]
         _cv_request.reset(token)
         _cv_websocket.reset(self._websocket_tokens.pop())

@@ -8,7 +8,7 @@ from jinja2.loaders import BaseLoader
 from werkzeug.routing import RequestRedirect
 
 from .blueprints import Blueprint
-from .globals import _cv_request
+from .globals import _current_request_context
 from .passed_on import passed_on
 from .sansio.app import App
 
@@ -142,7 +142,7 @@ def _verdict(matches: int) -> t.Iterator[str]:
         yield "Error: the template could not be found."
     else:
         yield "Warning: multiple loaders returned a match for the template."
-    context = _cv_request.get(None)
+    context = _current_request_context(None)
     if context is not None and context.request.blueprint is not None:
         yield (
             "  The template was looked up from an endpoint that belongs to"

@@ -20,8 +20,8 @@ from werkzeug.utils import redirect as _wz_redirect
 from werkzeug.wrappers import Response as BaseResponse
 
 from . import files
-from .globals import _cv_app
-from .globals import _cv_request
+from .globals import _current_app_context
+from .globals import _current_request_context
 from .globals import current_app
 from .globals import request
 from .globals import request_ctx
@@ -124,13 +124,13 @@ def _streaming_function(
 
 
 def _contexts_to_keep() -> tuple[AppContext, RequestContext]:
-    request_context = _cv_request.get(None)
+    request_context = _current_request_context(None)
     if request_context is None:
         raise RuntimeError(
             "'stream_with_context' can only be used when a request context is"
             " active, such as in a view function."
         )
-    return _cv_app.get(), request_context
+    return _current_app_context(), request_context
 
 
 def _stream(
@@ -202,7 +202,7 @@ def url_for(
     :param values: the variables of the rule; what is left over becomes the query string.
     :raises werkzeug.routing.BuildError: no route fits.
     """
-    ctx = _cv_app.get(None)
+    ctx = _current_app_context(None)
     app = current_app if ctx is None else ctx.app  # The proxy says what is missing.
     if is_stock(app.url_for):
         # PERF: a seventh of building a URL, since the values stay in their dictionary.
@@ -226,7 +226,7 @@ def redirect(
     :param code: the status, 302 unless told otherwise (RFC 9110 section 15.4).
     :param Response: the class to build without an app; the app's own class with one.
     """
-    context = _cv_app.get(None)
+    context = _current_app_context(None)
     if context is not None:
         return context.app.redirect(location, code=code)
     return _wz_redirect(location, code=code, Response=Response)
@@ -241,7 +241,7 @@ def abort(code: int | BaseResponse, *args: t.Any, **kwargs: t.Any) -> t.NoReturn
     :raises werkzeug.exceptions.HTTPException: always.
     :raises LookupError: no exception is known for the status.
     """
-    context = _cv_app.get(None)
+    context = _current_app_context(None)
     if context is not None:
         context.app.aborter(code, *args, **kwargs)
     _wz_abort(code, *args, **kwargs)

@@ -31,6 +31,8 @@ _SOURCES: dict[str, dict[str, str]] = {
         "T_template_global": ".sansio.app",
         "T_template_test": ".sansio.app",
         "TracebackType": "types",
+        "_cv_app": ".globals",
+        "_cv_request": ".globals",
         "_make_timedelta": ".sansio.app",
         "_sentinel": ".ctx",
         "appcontext_tearing_down": ".signals",
@@ -76,6 +78,8 @@ _SOURCES: dict[str, dict[str, str]] = {
         "request_ctx": ".globals",
     },
     "helpers": {
+        "_cv_app": ".globals",
+        "_cv_request": ".globals",
         "werkzeug": "=werkzeug",
     },
     "json.tag": {
@@ -104,6 +108,7 @@ _SOURCES: dict[str, dict[str, str]] = {
     },
     "templating": {
         "_cv_app": ".globals",
+        "_cv_request": ".globals",
         "request": ".globals",
     },
     "testing": {

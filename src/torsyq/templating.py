@@ -14,8 +14,8 @@ from jinja2.runtime import Context
 from jinja2.runtime import new_context
 
 from ._template_context import _default_template_ctx_processor as _default_template_ctx_processor
-from .globals import _cv_app
-from .globals import _cv_request
+from .globals import _current_app_context
+from .globals import _current_request_context
 from .globals import _no_app_msg
 from .globals import current_app as current_app
 from .helpers import stream_with_context
@@ -152,7 +152,7 @@ class DispatchingJinjaLoader(BaseLoader):
 
 def _app() -> Flask:
     """The current application itself, as signals send it."""
-    ctx = _cv_app.get(None)
+    ctx = _current_app_context(None)
     if ctx is None:
         raise RuntimeError(_no_app_msg)
     return ctx.app
@@ -212,7 +212,7 @@ def _stream(app: Flask, template: Template, context: dict[str, t.Any]) -> t.Iter
 
     # Within a request the template may still ask for it while the server reads the stream.
     chunks = generate()
-    return stream_with_context(chunks) if _cv_request.get(None) is not None else chunks
+    return stream_with_context(chunks) if _current_request_context(None) is not None else chunks
 
 
 def stream_template(

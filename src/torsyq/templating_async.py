@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .globals import _cv_app
-from .globals import _cv_request
+from .globals import _current_app_context
+from .globals import _current_request_context
 from .globals import _no_app_msg
 from .helpers import stream_with_context
 from .lazy import is_stock
@@ -83,7 +83,7 @@ async def stream_template_string_async(source: str, **context: t.Any) -> t.Async
 
 
 def _app() -> Flask:
-    ctx = _cv_app.get(None)
+    ctx = _current_app_context(None)
     if ctx is None:
         raise RuntimeError(_no_app_msg)
     return ctx.app
@@ -107,7 +107,7 @@ async def _update_context(app: Flask, context: dict[str, t.Any]) -> None:
         return await app._call(app.update_template_context, context)  # type: ignore[no-any-return]
     passed = context.copy()
     names: list[str | None] = [None]
-    ctx = _cv_request.get(None)
+    ctx = _current_request_context(None)
     if ctx is not None:
         names.extend(reversed(ctx.request.blueprints))
     for name in names:
@@ -146,4 +146,4 @@ async def _stream(
 
     # Within a request the template may still ask for it while the server reads the stream.
     chunks = generate()
-    return stream_with_context(chunks) if _cv_request.get(None) is not None else chunks
+    return stream_with_context(chunks) if _current_request_context(None) is not None else chunks

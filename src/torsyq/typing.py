@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import typing as t
+from types import TracebackType
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -99,3 +100,5 @@ WebsocketCallable = (
 )
 #: Gets the response that refuses the connection, or None, and returns the like.
 AfterWebsocketCallable = t.Callable[[t.Any], t.Any]
+#: What :func:`sys.exc_info` gives.
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]

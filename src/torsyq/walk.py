@@ -22,7 +22,6 @@ from __future__ import annotations
 import collections.abc as cabc
 import sys
 import typing as t
-from types import TracebackType
 
 from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import BadRequestKeyError
@@ -35,8 +34,8 @@ from .calling import Calling
 from .ctx import _sentinel
 from .ctx import AppContext
 from .ctx import RequestContext
-from .globals import _cv_app
-from .globals import _cv_request
+from .globals import _current_app_context
+from .globals import _current_request_context
 from .helpers import _CollectErrors
 from .lazy import is_stock
 from .lazy import stock
@@ -58,8 +57,6 @@ if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
     from . import typing as ft
-
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 # To who asks for a WebSocket of ours (not of an extension's, which takes the socket by itself).
 _WEBSOCKET = "This URL is a WebSocket. WebSockets need an ASGI server."
@@ -85,7 +82,7 @@ class Walk(Calling, Responses):
 
         async def _begin_async(self) -> None: ...
 
-        def log_exception(self, exc_info: ExcInfo) -> None: ...
+        def log_exception(self, exc_info: ft.ExcInfo) -> None: ...
 
     @stock
     def wsgi_app(
@@ -118,8 +115,8 @@ class Walk(Calling, Responses):
                 raise
         finally:
             if "werkzeug.debug.preserve_context" in environ:
-                environ["werkzeug.debug.preserve_context"](_cv_app.get())
-                environ["werkzeug.debug.preserve_context"](_cv_request.get())
+                environ["werkzeug.debug.preserve_context"](_current_app_context())
+                environ["werkzeug.debug.preserve_context"](_current_request_context())
             if error is not None and self.should_ignore_error(error):
                 error = None
             try:
@@ -157,8 +154,8 @@ class Walk(Calling, Responses):
                 raise
         finally:
             if "werkzeug.debug.preserve_context" in environ:
-                environ["werkzeug.debug.preserve_context"](_cv_app.get())
-                environ["werkzeug.debug.preserve_context"](_cv_request.get())
+                environ["werkzeug.debug.preserve_context"](_current_app_context())
+                environ["werkzeug.debug.preserve_context"](_current_request_context())
             if error is not None and self.should_ignore_error(error):
                 error = None
             try:
@@ -217,7 +214,7 @@ class Walk(Calling, Responses):
         """
         if not self.before_request_funcs and not self.url_value_preprocessors:
             return None
-        request = _cv_request.get().request
+        request = _current_request_context().request
         names = (None, *reversed(request.blueprints))
         for name in names:
             for preprocess in self.url_value_preprocessors.get(name, ()):
@@ -235,7 +232,7 @@ class Walk(Calling, Responses):
         """:meth:`preprocess_request` on the event loop."""
         if not self.before_request_funcs and not self.url_value_preprocessors:
             return None
-        request = _cv_request.get().request
+        request = _current_request_context().request
         names = (None, *reversed(request.blueprints))
         for name in names:
             for preprocess in self.url_value_preprocessors.get(name, ()):
@@ -254,7 +251,7 @@ class Walk(Calling, Responses):
 
         :raises werkzeug.exceptions.HTTPException: the URL matched none.
         """
-        request = _cv_request.get().request
+        request = _current_request_context().request
         if request.routing_exception is not None:
             self.raise_routing_exception(request)
         rule: t.Any = request.url_rule
@@ -274,7 +271,7 @@ class Walk(Calling, Responses):
 
     async def dispatch_request_async(self) -> ft.ResponseReturnValue:
         """:meth:`dispatch_request` on the event loop."""
-        request = _cv_request.get().request
+        request = _current_request_context().request
         if request.routing_exception is not None:
             self.raise_routing_exception(request)
         rule: t.Any = request.url_rule
@@ -305,7 +302,7 @@ class Walk(Calling, Responses):
 
     def make_default_options_response(self) -> Response:
         """The answer to OPTIONS: the methods of the URL, in ``Allow``."""
-        methods = _cv_request.get().url_adapter.allowed_methods()  # type: ignore[union-attr]
+        methods = _current_request_context().url_adapter.allowed_methods()  # type: ignore[union-attr]
         response = self.response_class()
         response.allow.update(methods)
         return response
@@ -354,9 +351,10 @@ class Walk(Calling, Responses):
 
         The latter run in the reverse order of registration, the innermost blueprint's first.
         """
-        ctx = _cv_request.get()
-        for func in ctx._after_request_functions:
-            response = self.ensure_sync(func)(response)
+        ctx = _current_request_context()
+        if ctx._after_request_functions:
+            for func in ctx._after_request_functions:
+                response = self.ensure_sync(func)(response)
         if self.after_request_funcs:
             for name in (*ctx.request.blueprints, None):
                 funcs = self.after_request_funcs.get(name, ())
@@ -376,9 +374,10 @@ class Walk(Calling, Responses):
 
     async def process_response_async(self, response: Response) -> Response:
         """:meth:`process_response` on the event loop."""
-        ctx = _cv_request.get()
-        for func in ctx._after_request_functions:
-            response = await self._call(func, response)
+        ctx = _current_request_context()
+        if ctx._after_request_functions:
+            for func in ctx._after_request_functions:
+                response = await self._call(func, response)
         if self.after_request_funcs:
             for name in (*ctx.request.blueprints, None):
                 funcs = self.after_request_funcs.get(name, ())
@@ -420,7 +419,7 @@ class Walk(Calling, Responses):
         # Neither an error that carries its own response nor a redirect of the router is handled.
         if e.code is None or isinstance(e, RoutingException):
             return e
-        handler = self._find_error_handler(e, _cv_request.get().request.blueprints)
+        handler = self._find_error_handler(e, _current_request_context().request.blueprints)
         if handler is None:
             return e
         return self.ensure_sync(handler)(e)  # type: ignore[no-any-return]
@@ -432,7 +431,7 @@ class Walk(Calling, Responses):
         # Neither an error that carries its own response nor a redirect of the router is handled.
         if e.code is None or isinstance(e, RoutingException):
             return e
-        handler = self._find_error_handler(e, _cv_request.get().request.blueprints)
+        handler = self._find_error_handler(e, _current_request_context().request.blueprints)
         if handler is None:
             return e
         return await self._call(handler, e)  # type: ignore[no-any-return]
@@ -450,7 +449,7 @@ class Walk(Calling, Responses):
                 e.show_exception = True
             if not self.trap_http_exception(e):
                 return self.handle_http_exception(e)
-        handler = self._find_error_handler(e, _cv_request.get().request.blueprints)
+        handler = self._find_error_handler(e, _current_request_context().request.blueprints)
         if handler is None:
             raise
         return self.ensure_sync(handler)(e)  # type: ignore[no-any-return]
@@ -466,7 +465,7 @@ class Walk(Calling, Responses):
                 e.show_exception = True
             if not self.trap_http_exception(e):
                 return await self.handle_http_exception_async(e)
-        handler = self._find_error_handler(e, _cv_request.get().request.blueprints)
+        handler = self._find_error_handler(e, _current_request_context().request.blueprints)
         if handler is None:
             raise
         return await self._call(handler, e)  # type: ignore[no-any-return]
@@ -491,11 +490,11 @@ class Walk(Calling, Responses):
             raise e
 
         self.log_exception(exc_info)
-        server_error: t.Any = InternalServerError(original_exception=e)
-        handler = self._find_error_handler(server_error, _cv_request.get().request.blueprints)
+        error: t.Any = InternalServerError(original_exception=e)
+        handler = self._find_error_handler(error, _current_request_context().request.blueprints)
         if handler is not None:
-            server_error = self.ensure_sync(handler)(server_error)
-        return self.finalize_request(server_error, from_error_handler=True)
+            error = self.ensure_sync(handler)(error)
+        return self.finalize_request(error, from_error_handler=True)
 
     async def handle_exception_async(self, e: Exception) -> Response:
         """:meth:`handle_exception` on the event loop."""
@@ -511,11 +510,11 @@ class Walk(Calling, Responses):
             raise e
 
         self.log_exception(exc_info)
-        server_error: t.Any = InternalServerError(original_exception=e)
-        handler = self._find_error_handler(server_error, _cv_request.get().request.blueprints)
+        error: t.Any = InternalServerError(original_exception=e)
+        handler = self._find_error_handler(error, _current_request_context().request.blueprints)
         if handler is not None:
-            server_error = await self._call(handler, server_error)
-        return await self.finalize_request_async(server_error, from_error_handler=True)
+            error = await self._call(handler, error)
+        return await self.finalize_request_async(error, from_error_handler=True)
 
     # The ends of contexts.
 
@@ -533,7 +532,7 @@ class Walk(Calling, Responses):
         if exc is _sentinel:
             exc = sys.exc_info()[1]
         errors = _CollectErrors()
-        for name in (*_cv_request.get().request.blueprints, None):
+        for name in (*_current_request_context().request.blueprints, None):
             for func in reversed(self.teardown_request_funcs.get(name, ())):
                 with errors:
                     self.ensure_sync(func)(exc)
@@ -551,7 +550,7 @@ class Walk(Calling, Responses):
         if exc is _sentinel:
             exc = sys.exc_info()[1]
         errors = _CollectErrors()
-        for name in (*_cv_request.get().request.blueprints, None):
+        for name in (*_current_request_context().request.blueprints, None):
             for func in reversed(self.teardown_request_funcs.get(name, ())):
                 with errors:
                     await self._call(func, exc)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json as _json
 import typing as t
 
-from ..globals import _cv_app
+from ..globals import _current_app_context
 from ..globals import current_app
 from .provider import _default as _default
 
@@ -22,7 +22,7 @@ def dumps(obj: t.Any, **kwargs: t.Any) -> str:
 
     :param kwargs: handed to the provider's ``dumps``, or to :func:`json.dumps`.
     """
-    ctx = _cv_app.get(None)
+    ctx = _current_app_context(None)
     if ctx is not None:
         return ctx.app.json.dumps(obj, **kwargs)
 
@@ -35,7 +35,7 @@ def dump(obj: t.Any, fp: t.IO[str], **kwargs: t.Any) -> None:
 
     :param kwargs: handed to the provider's ``dump``, or to :func:`json.dump`.
     """
-    ctx = _cv_app.get(None)
+    ctx = _current_app_context(None)
     if ctx is not None:
         ctx.app.json.dump(obj, fp, **kwargs)
     else:
@@ -48,7 +48,7 @@ def loads(s: str | bytes, **kwargs: t.Any) -> t.Any:
 
     :param kwargs: handed to the provider's ``loads``, or to :func:`json.loads`.
     """
-    ctx = _cv_app.get(None)
+    ctx = _current_app_context(None)
     if ctx is not None:
         return ctx.app.json.loads(s, **kwargs)
 
@@ -60,7 +60,7 @@ def load(fp: t.IO[t.AnyStr], **kwargs: t.Any) -> t.Any:
 
     :param kwargs: handed to the provider's ``load``, or to :func:`json.load`.
     """
-    ctx = _cv_app.get(None)
+    ctx = _current_app_context(None)
     if ctx is not None:
         return ctx.app.json.load(fp, **kwargs)
 

@@ -33,7 +33,7 @@ from markupsafe import Markup
 from werkzeug.http import http_date
 from werkzeug.http import parse_date
 
-from ..globals import _cv_app
+from ..globals import _current_app_context
 from ..json import dumps
 from ..json import loads
 from ..lazy import deferred
@@ -329,7 +329,7 @@ class TaggedJSONSerializer:
         # PERF: the keys of the default tags begin with a space. Where no text does, in either of
         # the ways JSON can write one, nothing is tagged.
         if self.order == self._default_order and '" ' not in value and "\\u0020" not in value:
-            ctx = _cv_app.get(None)
+            ctx = _current_app_context(None)
             if ctx is None or type(ctx.app.json).loads is DefaultJSONProvider.loads:
                 return parse(value)
             return loads(value)
