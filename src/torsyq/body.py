@@ -38,6 +38,8 @@ else:
 AT_ONCE = 1 << 21
 _CHUNK = 1 << 16
 
+_chained = chain.from_iterable
+
 # The headers of a stream go out with its first piece: a client should not wait for them as long
 # as it may take until there is one. So many seconds do.
 OPENING_PAUSE = 0.1
@@ -180,7 +182,7 @@ def encode_chunks(chunks: Iterable[str | bytes]) -> Iterator[bytes]:
 
 def _encode(chunks: Iterable[str | bytes]) -> Iterator[bytes]:
     # PERF: by runs of one type, so that bytes go through no frame of ours (a seventh of a stream).
-    return chain.from_iterable(starmap(_encode_run, groupby(chunks, type)))
+    return _chained(starmap(_encode_run, groupby(chunks, type)))
 
 
 def _encode_run(kind: type, run: Iterator[t.Any]) -> Iterator[bytes]:

@@ -451,11 +451,12 @@ class Response(ResponseBase):
 
     def close(self) -> None:
         """Close the body, and call what was left with :meth:`call_on_close`."""
+        own = self.__dict__
         made = self._made_of
-        body = self.response if made is None or "response" in self.__dict__ else made[3]
+        body = self.response if made is None or "response" in own else made[3]
         if hasattr(body, "close"):
             body.close()
-        for func in self.__dict__.get("_on_close", ()):
+        for func in own.get("_on_close", ()):
             func()
 
     @classmethod
