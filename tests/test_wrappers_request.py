@@ -132,6 +132,25 @@ def test_attributes_read_one_after_another_are_flasks_too(keys: dict[str, t.Any]
         theirs.close()
 
 
+@pytest.mark.parametrize("maximum", [None, 3, 4])
+@pytest.mark.parametrize("keys", [{}, {"CONTENT_LENGTH": ""}, {"CONTENT_LENGTH": "4"}])
+@pytest.mark.parametrize("kind", ["application/json", "", "application/x-www-form-urlencoded"])
+def test_a_body_that_is_too_long_is_refused_whether_it_is_a_form_or_not(
+    kind: str, keys: dict[str, str], maximum: int | None
+) -> None:
+    for order in (["form", "stream"], ["files", "data"], ["values"], ["get_data", "form", "data"]):
+        ours, theirs = (
+            cls(environ_of(b"1234", CONTENT_TYPE=kind, **keys)) for cls in (Request, flask.Request)
+        )
+        ours.max_content_length = theirs.max_content_length = maximum
+        for name in order:
+            found, expected = (
+                outcome(lambda: read() if callable(read := getattr(request, name)) else read)  # noqa: B023
+                for request in (ours, theirs)
+            )
+            assert (name, found) == (name, expected)
+
+
 def test_an_environ_without_anything_is_a_request() -> None:
     assert repr(Request({})) == repr(flask.Request({}))
     for name in ("method", "scheme", "server", "root_path", "path", "query_string", "args"):
