@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import typing as t
+import weakref
 
 import flask.globals
 import pytest
@@ -84,6 +86,49 @@ def test_a_missing_attribute_is_an_attribute_error_of_the_object(app: Flask, pro
             value.nothing_of_the_kind  # noqa: B018
         assert not hasattr(value, "nothing_of_the_kind")
         assert not hasattr(value, "_nothing_of_the_kind")
+
+
+def test_what_computes_an_attribute_and_fails_is_run_once(app: Flask) -> None:
+    calls = []
+
+    class Own(torsyq.Request):
+        @property
+        def user(self) -> str:
+            calls.append("user")
+            raise AttributeError("nobody is logged in")
+
+        @property
+        def _user(self) -> str:
+            calls.append("_user")
+            raise AttributeError("nobody")
+
+    app.request_class = Own
+    with app.test_request_context():
+        with pytest.raises(AttributeError, match="^nobody is logged in$") as caught:
+            torsyq.request.user  # type: ignore[attr-defined] # noqa: B018
+        assert caught.traceback[-1].name == "user"
+        assert calls == ["user"]
+        assert getattr(torsyq.request, "_user", "none") == "none"
+        assert getattr(torsyq.request, "other", "none") == "none"
+        assert torsyq.request.__getattr__("path") == "/"  # type: ignore[attr-defined]
+        assert calls == ["user", "_user"]
+
+
+def test_what_a_missing_attribute_leaves_is_freed_without_the_cycle_collector(app: Flask) -> None:
+    def miss() -> weakref.ref[t.Any]:
+        class Own:
+            pass
+
+        held = Own()
+        assert not hasattr(torsyq.g, "missing")
+        return weakref.ref(held)
+
+    with app.app_context():
+        gc.disable()
+        try:
+            assert miss()() is None
+        finally:
+            gc.enable()
 
 
 def test_private_attributes_are_reached(app: Flask) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import typing as t
 from contextvars import ContextVar
+from threading import local
 
 from werkzeug.local import LocalProxy
 
@@ -64,6 +65,30 @@ _current_request_context = _cv_request.get
 _own_attribute = object.__getattribute__
 
 
+class _Missed(local):
+    """The error that ``__getattribute__`` of a proxy ended in, until ``__getattr__`` was asked."""
+
+    error: AttributeError | None = None
+
+
+_missed = _Missed()
+
+
+def _raise_missed(proxy: LocalProxy[t.Any], name: str) -> t.Any:
+    """``__getattr__`` of a proxy, which Python calls after the error.
+
+    What computed the attribute, and failed, is not run once more.
+    """
+    error, _missed.error = _missed.error, None
+    if error is None or name[0] == "_":
+        return getattr(proxy._get_current_object(), name)
+    try:
+        raise error
+    finally:
+        # Its traceback holds this frame: without this, they hold each other.
+        del error
+
+
 class _CurrentApp(LocalProxy["Flask"]):
     __slots__ = ()
 
@@ -74,7 +99,11 @@ class _CurrentApp(LocalProxy["Flask"]):
             ctx = _cv_app.get()
         except LookupError:
             raise RuntimeError(_no_app_msg) from None
-        return getattr(ctx.app, name)
+        try:
+            return getattr(ctx.app, name)
+        except AttributeError as error:
+            _missed.error = error
+            raise
 
 
 class _G(LocalProxy["_AppCtxGlobals"]):
@@ -87,7 +116,11 @@ class _G(LocalProxy["_AppCtxGlobals"]):
             ctx = _cv_app.get()
         except LookupError:
             raise RuntimeError(_no_app_msg) from None
-        return getattr(ctx.g, name)
+        try:
+            return getattr(ctx.g, name)
+        except AttributeError as error:
+            _missed.error = error
+            raise
 
     def __setattr__(self, name: str, value: t.Any) -> None:
         try:
@@ -110,7 +143,11 @@ class _CurrentRequest(LocalProxy["Request"]):
             ctx = _cv_request.get()
         except LookupError:
             raise RuntimeError(_no_req_msg) from None
-        return getattr(ctx.request, name)
+        try:
+            return getattr(ctx.request, name)
+        except AttributeError as error:
+            _missed.error = error
+            raise
 
 
 class _CurrentSession(LocalProxy["SessionMixin"]):
@@ -123,7 +160,11 @@ class _CurrentSession(LocalProxy["SessionMixin"]):
             ctx = _cv_request.get()
         except LookupError:
             raise RuntimeError(_no_req_msg) from None
-        return getattr(ctx.session, name)
+        try:
+            return getattr(ctx.session, name)
+        except AttributeError as error:
+            _missed.error = error
+            raise
 
     def __getitem__(self, key: str) -> t.Any:
         try:
@@ -149,7 +190,11 @@ class _CurrentWebsocket(LocalProxy["Websocket"]):
             ctx = _cv_websocket.get()
         except LookupError:
             raise RuntimeError(_no_websocket_msg) from None
-        return getattr(ctx.websocket, name)
+        try:
+            return getattr(ctx.websocket, name)
+        except AttributeError as error:
+            _missed.error = error
+            raise
 
     def __aiter__(self) -> t.AsyncIterator[str | bytes]:
         return aiter(self._get_current_object())
@@ -158,6 +203,7 @@ class _CurrentWebsocket(LocalProxy["Websocket"]):
 for _class in _CurrentApp, _G, _CurrentRequest, _CurrentSession, _CurrentWebsocket:
     # COMPAT: an unbound proxy shows itself as "<LocalProxy unbound>".
     _class.__name__ = "LocalProxy"
+    _class.__getattr__ = _raise_missed  # type: ignore[assignment]
 
 app_ctx: AppContext = LocalProxy(_cv_app, unbound_message=_no_app_msg)  # type: ignore[assignment]
 current_app: Flask = _CurrentApp(_cv_app, "app", unbound_message=_no_app_msg)  # type: ignore[assignment,arg-type]
