@@ -7,6 +7,7 @@ import typing as t
 
 import flask
 import pytest
+from werkzeug.datastructures import FileStorage
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import NotFound
@@ -405,7 +406,7 @@ def test_a_context_pushed_by_a_teardown_function_stays_pushed(framework: t.Any, 
 
 
 def test_files_that_are_assigned_are_closed(app: Flask, anyclient: FlaskClient) -> None:
-    file = io.BytesIO()
+    file = FileStorage(io.BytesIO())
 
     @app.get("/")
     def index() -> str:
@@ -414,7 +415,7 @@ def test_files_that_are_assigned_are_closed(app: Flask, anyclient: FlaskClient) 
         return "here"
 
     assert anyclient.get("/").text == "here"
-    assert file.closed
+    assert file.stream.closed
     with app.test_request_context("/"):
         request.files = ImmutableMultiDict()
         del request.files

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import typing as t
+from types import TracebackType
 
 import flask
 import flask.typing
 import pytest
+from werkzeug.datastructures import FileStorage
 from werkzeug.datastructures import Headers
+from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.wrappers import Response as BaseResponse
 
 import torsyq
@@ -166,3 +169,22 @@ def test_decorators_keep_the_types_of_what_they_decorate() -> None:
 def test_the_hints_of_what_is_used_most_can_be_resolved(function: t.Any) -> None:
     """Containers for dependencies, and decorators that check types, do so."""
     assert t.get_type_hints(function)
+
+
+def test_the_request_is_typed_as_flasks() -> None:
+    with Flask(__name__).test_request_context(data="a=1"):
+        t.assert_type(torsyq.request.files, ImmutableMultiDict[str, FileStorage])
+        t.assert_type(torsyq.request.args.get("page", 1, type=int), int)
+        t.assert_type(torsyq.request.get_data(), bytes)
+        assert t.assert_type(torsyq.request.get_data(as_text=True), str) == "a=1"
+
+
+def test_log_exception_can_be_overridden_with_the_types_it_has_in_flask() -> None:
+    class Own(Flask):
+        def log_exception(
+            self, exc_info: tuple[type, BaseException, TracebackType] | tuple[None, None, None]
+        ) -> None:
+            super().log_exception(exc_info)
+
+    hints = t.get_type_hints(Flask.log_exception), t.get_type_hints(flask.Flask.log_exception)
+    assert hints[0] == hints[1] == t.get_type_hints(Own.log_exception)

@@ -97,33 +97,35 @@ _STARRED = (
 )
 
 
-def __getattr__(name: str) -> t.Any:
-    if name in _LATER:
-        value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-        # Not globals(): here that name is the module torsyq.globals.
-        setattr(sys.modules[__name__], name, value)
-        return value
-    if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
-    if name == "__all__":
-        return _STARRED.split()
-    if name == "__version__":
-        import importlib.metadata
-        import warnings
+if not t.TYPE_CHECKING:  # Type checkers would find any name here.
 
-        warnings.warn(
-            "The '__version__' attribute is deprecated and will be removed in"
-            " Flask 3.2. Use feature detection or"
-            " 'importlib.metadata.version(\"flask\")' instead.",
-            DeprecationWarning,
-            stacklevel=2,
-        )
-        try:
-            return importlib.metadata.version("flask")
-        except importlib.metadata.PackageNotFoundError:
-            # Its dist-info lies behind the doors.
-            return "3.1.3"
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> t.Any:
+        if name in _LATER:
+            value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+            # Not globals(): here that name is the module torsyq.globals.
+            setattr(sys.modules[__name__], name, value)
+            return value
+        if name in _MODULES:
+            return import_module(f"{__name__}.{name}")
+        if name == "__all__":
+            return _STARRED.split()
+        if name == "__version__":
+            import importlib.metadata
+            import warnings
+
+            warnings.warn(
+                "The '__version__' attribute is deprecated and will be removed in"
+                " Flask 3.2. Use feature detection or"
+                " 'importlib.metadata.version(\"flask\")' instead.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            try:
+                return importlib.metadata.version("flask")
+            except importlib.metadata.PackageNotFoundError:
+                # Its dist-info lies behind the doors.
+                return "3.1.3"
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

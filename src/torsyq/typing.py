@@ -100,5 +100,5 @@ WebsocketCallable = (
 )
 #: Gets the response that refuses the connection, or None, and returns the like.
 AfterWebsocketCallable = t.Callable[[t.Any], t.Any]
-#: What :func:`sys.exc_info` gives.
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+#: What :func:`sys.exc_info` gives, as Flask has it.
+ExcInfo = tuple[type, BaseException, TracebackType] | tuple[None, None, None]

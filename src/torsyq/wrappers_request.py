@@ -75,17 +75,19 @@ def _decode_path(text: str) -> str:
     return text.encode("latin1").decode(errors="replace")
 
 
-class _Files(lazy[t.Any]):
+class _Files(lazy["ds.ImmutableMultiDict[str, ds.FileStorage]"]):
     """The files of a request, which are closed with it even where they were assigned."""
 
-    def __get__(self, request: Request | None, owner: type) -> t.Any:  # type: ignore[override]
-        if request is not None and "files" in request.__dict__:
-            return request.__dict__["files"]
-        return super().__get__(request, owner)
+    if not t.TYPE_CHECKING:  # There it is what every lazy attribute is.
 
-    def __set__(self, request: Request, files: t.Any) -> None:  # type: ignore[override]
-        request.__dict__["files"] = files
-        request._to_close = True
+        def __get__(self, request: Request | None, owner: type) -> t.Any:
+            if request is not None and "files" in request.__dict__:
+                return request.__dict__["files"]
+            return super().__get__(request, owner)
+
+        def __set__(self, request: Request, files: t.Any) -> None:
+            request.__dict__["files"] = files
+            request._to_close = True
 
     def __delete__(self, request: Request) -> None:
         del request.__dict__["files"]
@@ -395,7 +397,17 @@ class Request(RequestBase):
         self.__dict__["stream"] = io.BytesIO()
         return data
 
-    def get_data(  # type: ignore[override]
+    @t.overload
+    def get_data(
+        self, cache: bool = ..., as_text: t.Literal[False] = ..., parse_form_data: bool = ...
+    ) -> bytes: ...
+
+    @t.overload
+    def get_data(
+        self, cache: bool = ..., as_text: t.Literal[True] = ..., parse_form_data: bool = ...
+    ) -> str: ...
+
+    def get_data(
         self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False
     ) -> bytes | str:
         """The whole body.
@@ -416,7 +428,7 @@ class Request(RequestBase):
     @lazy
     def data(self) -> bytes:
         """The body; empty where it was a form."""
-        return self.get_data(parse_form_data=True)  # type: ignore[return-value]
+        return self.get_data(parse_form_data=True)
 
     @lazy
     def form(self) -> ds.ImmutableMultiDict[str, str]:
