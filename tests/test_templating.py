@@ -181,6 +181,75 @@ class TestContext:
         assert env.from_string("{{ own }}").render() == ""
         assert template.render(own=2) == "2me"
 
+    def test_a_template_given_as_text_is_compiled_once(self, app: torsyq.Flask) -> None:
+        env, compiled = app.jinja_env, []
+        compile_source = env.compile
+        env.compile = lambda source: compiled.append(source) or compile_source(source)  # type: ignore[method-assign,assignment,func-returns-value]
+        with app.app_context():
+            for number in range(3):
+                env.globals["late"] = number
+                assert render_template_string("{{ name }}{{ late }}", name="x") == f"x{number}"
+        assert compiled == ["{{ name }}{{ late }}"]
+        first, second = env.from_string("{{ name }}"), env.from_string("{{ name }}")
+        assert first is not second
+        assert first.globals is not second.globals
+
+    def test_a_change_of_the_environment_is_seen_in_a_text_that_was_rendered(self) -> None:
+        def change(env: t.Any) -> t.Iterator[None]:
+            yield
+            env.filters["twice"] = lambda text: text + text
+            yield
+            env.filters["twice"] = lambda text: text * 3
+            yield
+            env.tests["odd"] = lambda value: True
+            yield
+            env.autoescape = False
+            yield
+            env.trim_blocks = True
+            yield
+            env.variable_start_string, env.variable_end_string = "{%=", "=%}"
+            yield
+            env.finalize = lambda value: f"<{value}>"
+            yield
+
+        source = "{{ 'ab<'|twice }}{% if 2 is odd %}\nodd{% endif %}{%= x =%}"
+
+        def seen(framework: t.Any) -> t.Iterator[str]:
+            app = framework.Flask("app")
+            with app.app_context():
+                for _ in change(app.jinja_env):
+                    try:
+                        yield framework.render_template_string(source, x="&")
+                    except jinja2.TemplateError as error:
+                        yield str(error)
+
+        assert list(seen(torsyq)) == list(seen(flask))
+
+    def test_no_more_than_fifty_texts_are_kept(self, app: torsyq.Flask) -> None:
+        env = app.jinja_env
+        for number in range(60):
+            assert env.from_string(f"{number}").render() == f"{number}"
+        assert env.from_string("x" * 20_000).render() == "x" * 20_000
+        assert len(env._compiled) == 50
+
+    def test_another_syntax_is_another_template(self, app: torsyq.Flask) -> None:
+        env = app.jinja_env
+        assert env.from_string("{{ 1 }}[[ 2 ]]").render() == "1[[ 2 ]]"
+        other = env.overlay(variable_start_string="[[", variable_end_string="]]")
+        assert other.from_string("{{ 1 }}[[ 2 ]]").render() == "{{ 1 }}2"
+        assert env.from_string("{{ 1 }}[[ 2 ]]").render() == "1[[ 2 ]]"
+
+    def test_an_environment_that_keeps_nothing_keeps_no_text(self) -> None:
+        app = torsyq.Flask("app")
+        app.jinja_options = {"cache_size": 0}
+        assert app.jinja_env.from_string("{{ 1 }}").render() == "1"
+        assert len(app.jinja_env._compiled) == 0
+
+    def test_a_broken_text_is_refused_each_time(self, app: torsyq.Flask) -> None:
+        for _ in range(2):
+            with pytest.raises(jinja2.TemplateSyntaxError):
+                app.jinja_env.from_string("{% if %}")
+
     def test_included_and_imported_templates(self, app: torsyq.Flask) -> None:
         with app.test_request_context("/where"):
             source = (

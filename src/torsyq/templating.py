@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 import typing as t
 from collections import ChainMap
+from operator import attrgetter
 
 from jinja2 import BaseLoader
 from jinja2 import Environment as BaseEnvironment
+from jinja2 import nodes
 from jinja2 import Template
 from jinja2 import TemplateNotFound
 from jinja2.runtime import Context
 from jinja2.runtime import new_context
+from jinja2.utils import LRUCache
 
 from ._template_context import _default_template_ctx_processor as _default_template_ctx_processor
 from .globals import _current_app_context
@@ -24,6 +27,8 @@ from .signals import before_render_template
 from .signals import template_rendered
 
 if t.TYPE_CHECKING:
+    from types import CodeType
+
     from blinker import NamedSignal
 
     from .app import Flask
@@ -32,6 +37,18 @@ if t.TYPE_CHECKING:
 
 _Source = tuple[str, "str | None", "t.Callable[[], bool] | None"]
 
+
+# How many templates that were given as text are kept, and how long ones.
+_KEPT = 50
+_KEPT_LENGTH = 1 << 14
+
+# Filters and tests, since what they make of constants is known beforehand.
+_compiling_depends_on = attrgetter(
+    "filters", "tests", "extensions", "policies", "autoescape", "finalize", "optimized", "undefined",
+    "block_start_string", "block_end_string", "variable_start_string", "variable_end_string",
+    "comment_start_string", "comment_end_string", "line_statement_prefix", "line_comment_prefix",
+    "trim_blocks", "lstrip_blocks", "newline_sequence", "keep_trailing_newline",
+)  # fmt: skip
 
 # What ``row.items`` means in a template although the row has an item of that name.
 _dict_attributes = frozenset(dir(dict))
@@ -75,6 +92,40 @@ class Environment(BaseEnvironment):
             options["loader"] = app.create_global_jinja_loader()
         super().__init__(**options)
         self.app = app
+        self._compiled = LRUCache(_KEPT)
+        self._compiled_with: t.Any = None
+
+    def overlay(self, *args: t.Any, **options: t.Any) -> t.Self:
+        """An environment that shares what *options* do not change; see Jinja's."""
+        made = super().overlay(*args, **options)
+        made._compiled = LRUCache(_KEPT)
+        return made
+
+    def from_string(
+        self,
+        source: str | nodes.Template,
+        globals: t.MutableMapping[str, t.Any] | None = None,  # noqa: A002
+        template_class: type[Template] | None = None,
+    ) -> Template:
+        """A template given as text.
+
+        PERF: the last ones are kept as code, as Jinja keeps those that come from files: rendering
+        a line costs a fifteenth.
+        """
+        if not isinstance(source, str) or len(source) > _KEPT_LENGTH or self.cache is None:
+            return super().from_string(source, globals, template_class)
+        settings = _compiling_depends_on(self)
+        if settings != self._compiled_with:
+            self._compiled_with = tuple(
+                value.copy() if type(value) is dict else value for value in settings
+            )
+            self._compiled.clear()
+        code: CodeType | None = self._compiled.get(source)
+        if code is None:
+            code = self.compile(source)
+            self._compiled[source] = code
+        cls = template_class or self.template_class
+        return cls.from_code(self, code, self.make_globals(globals), None)
 
     def getattr(self, obj: t.Any, attribute: str) -> t.Any:
         """What ``obj.attribute`` is in a template: an attribute, else an item.
