@@ -87,15 +87,17 @@ def outcome(call: t.Callable[[], t.Any]) -> t.Any:
 @example(usual | {"expires": "soon", "path": None})
 @example(usual | {"expires": datetime(2030, 1, 1, tzinfo=UTC)})
 def test_any_cookie_is_written_as_werkzeug_writes_it(arguments: dict[str, t.Any]) -> None:
+    ours, theirs = (lambda: dump_cookie(**arguments)), (lambda: http.dump_cookie(**arguments))
+    if arguments["expires"] is not None:
+        assert outcome(ours) == outcome(theirs)
+        return
     # Both take the time of day from these.
     with (
         mock.patch("torsyq.cookies.time", return_value=1_700_000_000.25),
         mock.patch("werkzeug.http.datetime", wraps=datetime) as clock,
     ):
         clock.now.return_value = datetime.fromtimestamp(1_700_000_000.25, UTC)
-        ours = outcome(lambda: dump_cookie(**arguments))
-        theirs = outcome(lambda: http.dump_cookie(**arguments))
-    assert ours == theirs
+        assert outcome(ours) == outcome(theirs)
 
 
 def test_a_cookie_too_large_is_warned_about_and_written() -> None:

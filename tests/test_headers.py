@@ -18,9 +18,7 @@ from torsyq.headers import EnvironHeaders
 from torsyq.headers import Headers
 from torsyq.headers import is_plain_path
 from torsyq.headers import parse_content_type
-from torsyq.headers import parse_date
 from torsyq.headers import to_uri
-from torsyq.headers import without_absurd_dates
 
 names = st.sampled_from(["X-A", "x-a", "Vary", "VARY", "Set-Cookie", "Content-Type"])
 values = st.one_of(
@@ -212,21 +210,3 @@ def test_content_types_are_parsed_as_werkzeug_parses_them(value: str) -> None:
 )
 def test_usual_content_types_are_parsed_as_werkzeug_parses_them(value: str) -> None:
     assert parse_content_type(value) == parse_options_header(value)
-
-
-ABSURD = "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
-
-
-def test_a_date_no_calendar_has_is_none() -> None:
-    assert parse_date(ABSURD) is None
-    assert parse_date("31 Dec 9999 23:59:59 -2359") is None
-    assert parse_date(None) is None
-    assert parse_date("Thu, 01 Jan 1970 00:00:00 GMT").timestamp() == 0  # type: ignore[union-attr]
-
-
-def test_absurd_conditions_count_as_absent_or_not_met() -> None:
-    environ = {"HTTP_IF_MODIFIED_SINCE": ABSURD, "HTTP_IF_RANGE": ABSURD, "A": "b"}
-    assert without_absurd_dates(environ) == {"A": "b", "HTTP_IF_RANGE": '""'}
-    assert environ["HTTP_IF_RANGE"] == ABSURD
-    fine = {"HTTP_IF_RANGE": '"x"'}
-    assert without_absurd_dates(fine) is fine

@@ -9,9 +9,9 @@ from datetime import timedelta
 from time import time
 
 from werkzeug.http import dump_cookie as _werkzeug_dump_cookie
-from werkzeug.http import http_date
 from werkzeug.sansio.http import parse_cookie as _werkzeug_parse_cookie
 
+from .dates import http_date
 from .forms import of_lists
 from .forms import USUAL_TYPES
 

@@ -24,10 +24,10 @@ import werkzeug.utils
 from werkzeug.exceptions import NotFound
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.http import dump_options_header
-from werkzeug.http import http_date
 from werkzeug.security import safe_join
 from werkzeug.wsgi import FileWrapper
 
+from .dates import http_date
 from .headers import check_header
 from .headers import content_type_items
 from .headers import Headers
@@ -50,7 +50,7 @@ _conditions = frozenset(
     }
 )
 
-# PERF: formatting a date costs 7 us; a second comes again.
+# PERF: formatting a date costs 1 us; a second comes again.
 _http_date = lru_cache(1024)(http_date)
 
 _is_token = re.compile(r"[A-Za-z0-9_.-]+").fullmatch

@@ -14,14 +14,11 @@ from urllib.parse import quote
 
 from werkzeug import datastructures as ds
 from werkzeug.exceptions import BadRequestKeyError
-from werkzeug.http import parse_date as _werkzeug_parse_date
 from werkzeug.http import parse_options_header
 from werkzeug.urls import iri_to_uri
 from werkzeug.utils import get_content_type
 
 if t.TYPE_CHECKING:
-    from datetime import datetime
-
     from _typeshed.wsgi import WSGIEnvironment
 
 _find_unsafe = re.compile("[\r\n\0]").search
@@ -209,46 +206,6 @@ def content_type_items(mimetype: str) -> tuple[tuple[str, str]]:
     content_type = get_content_type(mimetype, "utf-8")
     check_header("Content-Type", content_type)
     return (("Content-Type", content_type),)
-
-
-def parse_date(value: str | None) -> datetime | None:
-    """The moment a date header means; ``None`` where the calendar has no such moment."""
-    try:
-        return _parse_date(value)
-    except OverflowError:
-        return None
-
-
-def is_absurd_date(value: str | None) -> bool:
-    """Whether *value* is a date that nothing can be computed with."""
-    try:
-        _parse_date(value)
-    except OverflowError:
-        return True
-    return False
-
-
-def _parse_date(value: str | None) -> datetime | None:
-    """As Werkzeug's parser, which lets an OverflowError out for years and offsets beyond all
-    bounds. The same here for what is in none of the years 1 to 9999 by UTC."""
-    moment = _werkzeug_parse_date(value)
-    if moment is not None:
-        moment.utctimetuple()
-    return moment
-
-
-def without_absurd_dates(environ: WSGIEnvironment) -> WSGIEnvironment:
-    """*environ*, or a copy where a condition carries a date that can't be computed with.
-
-    Such an ``If-Modified-Since`` counts as absent (RFC 9110, section 13.1.3), such an ``If-Range``
-    as not met (section 13.1.5).
-    """
-    if is_absurd_date(environ.get("HTTP_IF_MODIFIED_SINCE")):
-        environ = {**environ}
-        del environ["HTTP_IF_MODIFIED_SINCE"]
-    if is_absurd_date(environ.get("HTTP_IF_RANGE")):
-        environ = {**environ, "HTTP_IF_RANGE": '""'}
-    return environ
 
 
 _one_option = re.compile(r"([^;]*);[ \t]*([A-Za-z]+)=([A-Za-z0-9_.\-]+)[ \t]*", re.ASCII).fullmatch

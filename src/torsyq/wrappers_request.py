@@ -23,6 +23,8 @@ from .body import content_length
 from .body import open_body
 from .body import read_body
 from .cookies import parse_cookie
+from .dates import is_absurd_date
+from .dates import parse_date
 from .forms import FormDataParser
 from .forms import multidict
 from .forms import parse_multipart
@@ -30,11 +32,9 @@ from .forms import parse_query
 from .globals import _current_app_context
 from .globals import current_app as current_app
 from .headers import EnvironHeaders
-from .headers import is_absurd_date
 from .headers import is_plain_query
 from .headers import is_plain_url
 from .headers import parse_content_type
-from .headers import parse_date
 from .lazy import lazy
 
 if t.TYPE_CHECKING:

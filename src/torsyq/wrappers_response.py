@@ -28,6 +28,7 @@ from . import json
 from .body import Chunks
 from .body import encode_chunks
 from .cookies import dump_cookie
+from .dates import without_absurd_dates
 from .globals import _current_app_context
 from .globals import current_app as current_app
 from .headers import check_header
@@ -36,7 +37,6 @@ from .headers import Headers
 from .headers import is_plain_path
 from .headers import is_status
 from .headers import to_uri
-from .headers import without_absurd_dates
 from .lazy import lazy
 from .lazy import stock
 

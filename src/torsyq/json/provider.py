@@ -14,8 +14,7 @@ from datetime import date
 from json import encoder as _json_encoder
 from types import MappingProxyType
 
-from werkzeug.http import http_date
-
+from ..dates import http_date
 from ..lazy import deferred
 
 if t.TYPE_CHECKING:

@@ -30,9 +30,9 @@ from base64 import b64encode
 from datetime import datetime
 
 from markupsafe import Markup
-from werkzeug.http import http_date
 from werkzeug.http import parse_date
 
+from ..dates import http_date
 from ..globals import _current_app_context
 from ..json import dumps
 from ..json import loads
