@@ -8,6 +8,7 @@ import sys
 import typing as t
 
 import pytest
+from hypothesis import example
 from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug import datastructures as ds
@@ -16,7 +17,7 @@ from werkzeug.urls import iri_to_uri
 
 from torsyq.headers import EnvironHeaders
 from torsyq.headers import Headers
-from torsyq.headers import is_plain_path
+from torsyq.headers import is_plain_location
 from torsyq.headers import parse_content_type
 from torsyq.headers import to_uri
 
@@ -174,9 +175,23 @@ def test_a_header_name_is_text() -> None:
         assert 1 not in headers  # type: ignore[operator]
 
 
-@given(st.text("/abc%41?#&=;:@!$'()*+,[]~\\^`{}|<>\" \té\x7f\n.-_", max_size=12))
-def test_what_is_sent_as_it_is_would_be_sent_as_it_is(location: str) -> None:
-    if is_plain_path(location) is not None:
+@given(
+    st.one_of(
+        st.just(""),
+        st.sampled_from(
+            ["http://a.b", "https://a-b.c:80", "http://a:8080", "http://a:0", "http://a:080", "http://",
+             "http://xn--a.b", "http://xn--n3h.net", "http://A.b", "http://a_b", "http://a.", "ftp://a",
+             "http://u@a", "http://[::1]", "HTTP://a", "//a", "http://a:99999", "http://" + "a" * 64]
+        ),
+        st.text("abc.-:1", max_size=5).map("http://{}".format),
+    ),
+    st.text("/abc%41?#&=;:@!$'()*+,[]~\\^`{}|<>\" \té\x7f\n.-_", max_size=12),
+)  # fmt: skip
+@example("http://a:99999", "/")
+@example("http://" + "a" * 64, "/")
+def test_what_is_sent_as_it_is_would_be_sent_as_it_is(origin: str, path: str) -> None:
+    location = origin + path
+    if is_plain_location(location) is not None:
         assert iri_to_uri(location) == location
     try:
         expected = iri_to_uri(location)

@@ -79,6 +79,7 @@ headers: t.Any = st.sampled_from(
         lambda: [("location", "/a"), ("Location", "/b")],
         lambda: [("Location", "/a"), ("X", "y"), ("Location", "/b")], lambda: {"Content-Location": "/é"},
         lambda: {"Location": "http://EXAMPLE.com:80/é#f"}, lambda: {"Location": "?next"},
+        lambda: {"Location": "https://example.com:8080/there?x=1#y"},
         lambda: ds.Headers([("X-A", "b"), ("Content-Type", "c/d")]), lambda: ds.Headers(),
         lambda: ds.Headers([("Location", "/é")]), lambda: [("X-A", 1)], lambda: ds.MultiDict({"a": "b"}),
         lambda: {"Allow": "GET", "ETag": '"x"', "Content-Language": "kk", "Set-Cookie": "a=b"},

@@ -167,8 +167,10 @@ class EnvironHeaders(ds.EnvironHeaders):
 
 is_status = re.compile(r"[1-5][0-9]{2}(?: [^\r\n\0]*)?").fullmatch
 
-# A path, with query and fragment, that is ASCII and quoted already: :func:`to_uri` is idle on it.
-is_plain_path = re.compile(
+# A path, with query and fragment and perhaps a host, that is ASCII and quoted already:
+# :func:`to_uri` is idle on it.
+is_plain_location = re.compile(
+    r"(?:https?://[a-z0-9\-]{1,63}(?:\.[a-z0-9\-]{1,63})*(?::[1-9][0-9]{0,3})?)?"
     r"/(?:[\w.\-~%!$&'()*+,:;=@][\w.\-~%!$&'()*+,:;=@/]*)?"
     r"(?:\?[\w.\-~%!$&'()*+,:;=@/?]+)?(?:\#[\w.\-~%!$&'()*+,:;=@/?\#]+)?",
     re.ASCII,
@@ -189,7 +191,7 @@ def to_uri(location: str) -> str:
 
     What is no URL at all (``//[``) cannot be taken apart and is only quoted.
     """
-    if is_plain_path(location) is not None:
+    if is_plain_location(location) is not None:
         return location
     try:
         return iri_to_uri(location)

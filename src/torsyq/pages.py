@@ -16,7 +16,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.routing import RequestRedirect
 from werkzeug.utils import redirect
 
-from .headers import is_plain_path
+from .headers import is_plain_location
 from .headers import to_uri
 from .wrappers_response import LINES_WITH_BODY
 from .wrappers_response import Response
@@ -84,16 +84,16 @@ def error_response(
 def redirect_response(location: str, code: int, response_class: type[ResponseBase]) -> ResponseBase:
     """The response that :func:`werkzeug.utils.redirect` makes.
 
-    PERF: a quarter of a request that is answered by a redirect to a plain path.
+    PERF: a quarter of a request that is answered by a redirect to a plain location.
     """
     if not (
         type(location) is str
-        and is_plain_path(location) is not None
+        and is_plain_location(location) is not None
         and issubclass(response_class, Response)
         and response_class._made_plainly
     ):
         return redirect(location, code, response_class)
-    # A plain path has no other characters that HTML would take for its own.
+    # It has no other characters that HTML would take for its own.
     link = location.replace("&", "&amp;").replace("'", "&#39;")
     response = response_class(
         "<!doctype html>\n"
@@ -117,8 +117,10 @@ def _redirection(
     SECURITY: the client wrote host and query. Werkzeug raises where they make no URL ("[::::]").
     """
     uri = to_uri(error.new_url)
-    response = redirect(error.new_url if error.new_url.isprintable() else uri, error.code, Response)
-    response.headers["Location"] = uri
+    url = error.new_url if error.new_url.isprintable() else uri
+    response = redirect_response(url, error.code, Response)
+    if uri != error.new_url:
+        response.headers["Location"] = uri
     response.__class__ = response_class
     if environ["REQUEST_METHOD"] == "HEAD":
         response.response = []

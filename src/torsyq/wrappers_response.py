@@ -34,7 +34,7 @@ from .globals import current_app as current_app
 from .headers import check_header
 from .headers import content_type_items
 from .headers import Headers
-from .headers import is_plain_path
+from .headers import is_plain_location
 from .headers import is_status
 from .headers import to_uri
 from .lazy import lazy
@@ -365,7 +365,7 @@ class Response(ResponseBase):
         start_response(self._status, to_send)
         whole = self.response
         if type(whole) is list and not (self.direct_passthrough or "_on_close" in self.__dict__):
-            if environ["REQUEST_METHOD"] == "HEAD":
+            if environ["REQUEST_METHOD"] == "HEAD" or self._status_code == 204:
                 return []
             if len(whole) == 1 and type(whole[0]) is bytes:
                 return whole
@@ -378,9 +378,10 @@ class Response(ResponseBase):
         None where one of them takes more, or where a step of sending was replaced.
         """
         body = self.response
+        bodiless = self._status_code == 204
         if not (
             self._plain
-            and self._status_code in LINES_WITH_BODY
+            and (bodiless or self._status_code in LINES_WITH_BODY)
             and type(self.headers) is Headers
             and _replaceable.isdisjoint(self.__dict__)
             and (type(body) is list or not isinstance(body, (list, tuple)))
@@ -396,11 +397,13 @@ class Response(ResponseBase):
             elif name == "Location":
                 if location is not None or self.autocorrect_location_header:
                     return None
-                if is_plain_path(value) is None:
+                if is_plain_location(value) is None:
                     return None
                 location = value
             elif name.lower() in _particular_names:
                 return None
+        if bodiless:
+            return [item for item in headers if item[0] != "Content-Length"]
         if length is None and type(body) is list and self.automatically_set_content_length:
             headers.append(("Content-Length", str(sum(map(len, self.iter_encoded())))))
         return headers
