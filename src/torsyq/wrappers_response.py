@@ -71,6 +71,23 @@ _ordinary_names = frozenset(
     }
 )
 
+# Headers that an answer without a body is sent without, by its code.
+_not_sent_with = {
+    204: frozenset({"content-length"}),
+    304: frozenset(
+        {
+            "allow",
+            "content-encoding",
+            "content-language",
+            "content-length",
+            "content-md5",
+            "content-range",
+            "content-type",
+            "last-modified",
+        }
+    ),
+}
+
 # Headers that get Werkzeug's attention in any spelling.
 _particular_names = frozenset({"content-length", "content-location", "location"})
 
@@ -365,7 +382,7 @@ class Response(ResponseBase):
         start_response(self._status, to_send)
         whole = self.response
         if type(whole) is list and not (self.direct_passthrough or "_on_close" in self.__dict__):
-            if environ["REQUEST_METHOD"] == "HEAD" or self._status_code == 204:
+            if environ["REQUEST_METHOD"] == "HEAD" or self._status_code in _not_sent_with:
                 return []
             if len(whole) == 1 and type(whole[0]) is bytes:
                 return whole
@@ -378,10 +395,10 @@ class Response(ResponseBase):
         None where one of them takes more, or where a step of sending was replaced.
         """
         body = self.response
-        bodiless = self._status_code == 204
+        unsent = _not_sent_with.get(self._status_code)
         if not (
             self._plain
-            and (bodiless or self._status_code in LINES_WITH_BODY)
+            and (unsent is not None or self._status_code in LINES_WITH_BODY)
             and type(self.headers) is Headers
             and _replaceable.isdisjoint(self.__dict__)
             and (type(body) is list or not isinstance(body, (list, tuple)))
@@ -402,8 +419,8 @@ class Response(ResponseBase):
                 location = value
             elif name.lower() in _particular_names:
                 return None
-        if bodiless:
-            return [item for item in headers if item[0] != "Content-Length"]
+        if unsent is not None:
+            return [item for item in headers if item[0].lower() not in unsent]
         if length is None and type(body) is list and self.automatically_set_content_length:
             headers.append(("Content-Length", str(sum(map(len, self.iter_encoded())))))
         return headers
