@@ -31,7 +31,7 @@ if t.TYPE_CHECKING:
 
     from _typeshed.wsgi import WSGIEnvironment
 else:
-    asyncio = deferred("asyncio")
+    asyncio = deferred("asyncio", globals())
 
 Scope = t.MutableMapping[str, t.Any]
 Send = t.Callable[[Message], t.Awaitable[None]]
@@ -197,19 +197,26 @@ def _environ_name(raw_name: bytes) -> str | None:
     return name
 
 
-async def receive_body(receive: Receive, environ: WSGIEnvironment, limit: int | None) -> None:
+#: The message of a request without a body.
+NO_BODY: Message = {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def receive_body(
+    receive: Receive, environ: WSGIEnvironment, limit: int | None, begun: Message | None = None
+) -> None:
     """Receive the whole body into ``wsgi.input``, on disk where it is large.
 
     A body beyond *limit* is left with the server: what exceeds it is taken from there only if
     the view raises its own limit and reads on.
 
+    :param begun: the first message, if it was received already.
     :raises werkzeug.exceptions.ClientDisconnected: the client went away first.
     """
     length = content_length(environ)
     if limit is not None and length is not None and length > limit:
         stream_body(receive, environ)
         return
-    message = await receive()
+    message = await receive() if begun is None else begun
     if message["type"] == "http.disconnect":
         raise ClientDisconnected()
     body = message.get("body", b"")
@@ -301,12 +308,26 @@ def wire_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]
 
     :raises UnicodeEncodeError: one of them cannot be sent.
     """
-    return [(_wire_name(name), value.encode("latin-1")) for name, value in headers]
+    wired = []
+    for name, value in headers:
+        wired.append((_wire_name(name), value.encode("latin-1")))
+    return wired
 
 
 @lru_cache(1024)
 def _wire_name(name: str) -> bytes:
     return name.lower().encode("latin-1")
+
+
+@lru_cache(1024)
+def _code_of(status: str) -> int:
+    return int(status[:3])
+
+
+def closing(pieces: list[bytes]) -> Message:
+    """The message of all that was missing."""
+    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return {"type": "http.response.body", "body": body}
 
 
 class Answer:
@@ -378,23 +399,24 @@ class Answer:
     def _write(self, piece: bytes) -> None:
         self._written = [*self._written, piece]
 
+    def opening(self) -> Message:
+        """The message of status and headers, which is to be sent now."""
+        self.has_started = True
+        return {
+            "type": "http.response.start",
+            "status": _code_of(self._status),
+            "headers": self._headers,
+        }
+
     def start(self) -> t.Awaitable[None]:
         """Send status and headers."""
-        self.has_started = True
-        return self.send(
-            {
-                "type": "http.response.start",
-                "status": int(self._status[:3]),
-                "headers": self._headers,
-            }
-        )
+        return self.send(self.opening())
 
     async def send_whole(self, pieces: list[bytes]) -> None:
         """Send *pieces* as all that was missing."""
         if not self.has_started:
             await self.start()
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        await self.send({"type": "http.response.body", "body": body})
+        await self.send(closing(pieces))
 
     async def send_piece(self, piece: bytes) -> None:
         """Send a piece, and wait until the server wants another."""

@@ -19,7 +19,7 @@ from .loop import runs_here
 if t.TYPE_CHECKING:
     import asyncio
 else:
-    asyncio = deferred("asyncio")
+    asyncio = deferred("asyncio", globals())
 
 Message = t.MutableMapping[str, t.Any]
 Receive = t.Callable[[], t.Awaitable[Message]]

@@ -32,7 +32,7 @@ if t.TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Executor
 else:
-    asyncio = deferred("asyncio")
+    asyncio = deferred("asyncio", globals())
 
 #: The loop of the ASGI server whose request is being handled.
 serving_loop: ContextVar[asyncio.AbstractEventLoop] = ContextVar("torsyq.serving_loop")

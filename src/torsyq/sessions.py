@@ -30,8 +30,8 @@ if t.TYPE_CHECKING:
     from . import signing
     from .app import Flask
 else:
-    itsdangerous = deferred("itsdangerous")
-    signing = deferred("torsyq.signing")
+    itsdangerous = deferred("itsdangerous", globals())
+    signing = deferred("torsyq.signing", globals())
 
 
 class SessionMixin(MutableMapping[str, t.Any]):
