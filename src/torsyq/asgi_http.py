@@ -483,10 +483,9 @@ class Stream:
     a timer for every event: an event to 1,000 clients takes a third of the time.
     """
 
-    _timer: asyncio.TimerHandle | None = None
-    _filling: asyncio.Task[None] | None = None
-
     def __init__(self, answer: Answer) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        self._filling: asyncio.Task[None] | None = None
         self._answer = answer
         self._loop = answer.loop
         self._began = self._silent_since = self._loop.time()
