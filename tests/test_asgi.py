@@ -323,6 +323,52 @@ def test_every_hook_may_be_async(app: Flask, anyclient: FlaskClient) -> None:
     ]
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "url_value_preprocessors",
+        "before_request_funcs",
+        "after_request_funcs",
+        "teardown_request_funcs",
+        "teardown_appcontext_funcs",
+        "request_started",
+        "request_finished",
+        "request_tearing_down",
+        "appcontext_pushed",
+        "appcontext_tearing_down",
+        "appcontext_popped",
+    ],
+)
+def test_what_is_registered_late_takes_part_in_the_next_walk(
+    app: Flask, where: str, is_async: bool
+) -> None:
+    seen = []
+
+    def hook(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        seen.append(where)
+        return args[0] if where == "after_request_funcs" else None
+
+    async def async_hook(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        await asyncio.sleep(0)
+        return hook(*args, **kwargs)
+
+    @app.get("/")
+    async def view() -> str:
+        return "answered"
+
+    func = async_hook if is_async else hook
+    assert (get(app).body, seen) == (b"answered", [])
+    if where == "teardown_appcontext_funcs":
+        app.teardown_appcontext_funcs.append(func)
+    elif where.endswith(("funcs", "preprocessors")):
+        getattr(app, where).setdefault(None, []).append(func)
+    else:
+        getattr(torsyq, where).connect(func, app)
+    assert (get(app).body, seen) == (b"answered", [where])
+    assert (get(app).body, seen) == (b"answered", [where] * 2)
+
+
 def test_an_error_in_an_async_view_is_logged_and_answered(
     app: Flask, anyclient: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -711,9 +757,30 @@ def test_the_servers_own_cancelling_is_not_swallowed(app: Flask) -> None:
     asyncio.run(run())
 
 
-def test_a_client_gone_before_its_body_came_is_refused(app: Flask) -> None:
+@pytest.mark.parametrize("pieces", [[b""], [b"abc"], [b"", b"abc"], [b"ab", b"c"], [b"", b""]])
+def test_a_body_that_nothing_announced_has_arrived_before_the_view(
+    app: Flask, pieces: list[bytes]
+) -> None:
+    @app.post("/")
+    async def view() -> bytes:
+        return request.get_data()
+
     async def run() -> Exchange:
         it = Exchange(app, scope(method="POST"))
+        for piece in pieces[:-1]:
+            it.tell(piece, more=True)
+        it.tell(pieces[-1])
+        return await it.run()
+
+    assert asyncio.run(run()).body == b"".join(pieces)
+
+
+@pytest.mark.parametrize("headers", [[], [(b"content-length", b"3")]])
+def test_a_client_gone_before_its_body_came_is_refused(
+    app: Flask, headers: list[tuple[bytes, bytes]]
+) -> None:
+    async def run() -> Exchange:
+        it = Exchange(app, scope(method="POST", headers=headers))
         it.disconnect()
         return await it.run()
 
