@@ -89,13 +89,8 @@ def _awaited_or_waited_for(method: F) -> F:
     @wraps(method)
     def wrapper(self: Websocket, *args: t.Any, **kwargs: t.Any) -> t.Any:
         # PERF: a tenth of the time in which the running loop tells its name (Python 3.11).
-        if get_ident() == self._thread:
-            return method(self, *args, **kwargs)
-        call = asyncio.run_coroutine_threadsafe(_outcome(method(self, *args, **kwargs)), self._loop)
-        result, error = call.result()
-        if error is not None:
-            raise error
-        return result
+        call = method(self, *args, **kwargs)
+        return call if get_ident() == self._thread else self._result_of(call)
 
     return t.cast(F, wrapper)
 
@@ -238,13 +233,22 @@ class Websocket:
             self.accepted = True
             self._inbox.open()
 
-    @_awaited_or_waited_for
     def receive(self) -> t.Coroutine[t.Any, t.Any, str | bytes]:
         """The next message: text as a string, binary data as bytes.
 
         :raises WebsocketDisconnected: the connection is over.
         """
-        return self._inbox.get() if self.accepted else self._receive_first()
+        call = self._inbox.get() if self.accepted else self._receive_first()
+        # PERF: _awaited_or_waited_for, inlined here and in 'send' (2 % of an echo).
+        return call if get_ident() == self._thread else self._result_of(call)
+
+    def _result_of(self, call: t.Coroutine[t.Any, t.Any, T]) -> t.Any:
+        """Wait, in another thread than the loop's, for *call*."""
+        outcome = asyncio.run_coroutine_threadsafe(_outcome(call), self._loop)
+        result, error = outcome.result()
+        if error is not None:
+            raise error
+        return result
 
     async def _receive_first(self) -> str | bytes:
         await self._accept()
@@ -265,13 +269,16 @@ class Websocket:
         except (ValueError, RecursionError) as error:
             raise InvalidMessage() from error
 
-    @_awaited_or_waited_for
-    async def send(self, data: str | bytes) -> None:
+    def send(self, data: str | bytes) -> t.Coroutine[t.Any, t.Any, None]:
         """Send a message, and wait while the client is too slow to take it.
 
         :raises TypeError: *data* is neither text nor bytes.
         :raises WebsocketDisconnected: the connection is over.
         """
+        call = self._send_data(data)
+        return call if get_ident() == self._thread else self._result_of(call)
+
+    async def _send_data(self, data: str | bytes) -> None:
         message: Message
         if isinstance(data, str):
             message = {"type": "websocket.send", "text": data}
