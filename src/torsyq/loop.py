@@ -258,9 +258,6 @@ async def settled(work: t.Any) -> t.Any:
     try:
         try:
             await _end_of(work)
-            if work.cancelled():
-                # The pool was shut down.
-                raise asyncio.CancelledError()
         except asyncio.CancelledError:
             if not work.cancel():
                 while not work.done():
@@ -268,7 +265,13 @@ async def settled(work: t.Any) -> t.Any:
                     with suppress(asyncio.CancelledError):
                         await _end_of(work)
             raise
-        return work.result()
+        try:
+            return work.result()
+        except Exception:
+            if work.cancelled():
+                # The pool was shut down.
+                raise asyncio.CancelledError() from None
+            raise
     finally:
         # An error's traceback holds this frame: without this, work and error hold each other.
         del work
