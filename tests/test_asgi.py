@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import threading
 import traceback
 import typing as t
@@ -916,3 +917,39 @@ def test_an_unknown_kind_of_connection_is_refused(app: Flask) -> None:
 
     with pytest.raises(RuntimeError, match="'telnet'"):
         asyncio.run(app({"type": "telnet"}, None, send))
+
+
+# Costs.
+
+
+def test_an_async_view_keeps_to_its_budget_of_calls(app: Flask) -> None:
+    @app.get("/")
+    async def view() -> str:
+        return "Hello, World!"
+
+    called: list[str] = []
+    here = view.__code__.co_filename, exchange.__code__.co_filename
+
+    def profile(frame: t.Any, event: str, arg: object) -> None:
+        if event == "call" and frame.f_code.co_filename not in here:
+            called.append(frame.f_code.co_qualname)
+
+    message = {"type": "http.request", "body": b"", "more_body": False}
+
+    async def receive() -> t.Any:
+        return message
+
+    async def send(message: t.Any) -> None:
+        pass
+
+    async def run() -> None:
+        for _ in range(3):
+            await app(scope(), receive, send)
+        sys.setprofile(profile)
+        try:
+            await app(scope(), receive, send)
+        finally:
+            sys.setprofile(None)
+
+    asyncio.run(run())
+    assert len(called) <= 33, called
