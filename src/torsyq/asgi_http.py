@@ -24,6 +24,7 @@ from .incoming import Incoming
 from .incoming import Message
 from .incoming import Receive
 from .lazy import deferred
+from .loop import waited_for
 
 if t.TYPE_CHECKING:
     import asyncio
@@ -446,7 +447,7 @@ class Answer:
         await self.send_whole([])
 
     def _send_from_thread(self, piece: bytes) -> None:
-        asyncio.run_coroutine_threadsafe(self.send_piece(piece), self.loop).result()
+        waited_for(self.loop, self.send_piece, piece)
 
     def pump(self, body: Iterable[bytes]) -> list[bytes]:
         """Send *body* from a worker thread; what remains to be sent.

@@ -23,6 +23,7 @@ from .headers import Headers
 from .loop import adopt
 from .loop import current_loop
 from .loop import settled
+from .loop import waited_for
 
 if t.TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -89,18 +90,11 @@ def _awaited_or_waited_for(method: F) -> F:
     @wraps(method)
     def wrapper(self: Websocket, *args: t.Any, **kwargs: t.Any) -> t.Any:
         # PERF: a tenth of the time in which the running loop tells its name (Python 3.11).
-        call = method(self, *args, **kwargs)
-        return call if get_ident() == self._thread else self._result_of(call)
+        if get_ident() == self._thread:
+            return method(self, *args, **kwargs)
+        return waited_for(self._loop, method, self, *args, **kwargs)
 
     return t.cast(F, wrapper)
-
-
-async def _outcome(call: t.Awaitable[T]) -> tuple[T | None, BaseException | None]:
-    # A future would turn WebsocketDisconnected into a cancellation of its own.
-    try:
-        return await call, None
-    except BaseException as error:
-        return None, error
 
 
 class Websocket:
@@ -238,17 +232,9 @@ class Websocket:
 
         :raises WebsocketDisconnected: the connection is over.
         """
-        call = self._inbox.get() if self.accepted else self._receive_first()
+        call = self._inbox.get if self.accepted else self._receive_first
         # PERF: _awaited_or_waited_for, inlined here and in 'send' (2 % of an echo).
-        return call if get_ident() == self._thread else self._result_of(call)
-
-    def _result_of(self, call: t.Coroutine[t.Any, t.Any, T]) -> t.Any:
-        """Wait, in another thread than the loop's, for *call*."""
-        outcome = asyncio.run_coroutine_threadsafe(_outcome(call), self._loop)
-        result, error = outcome.result()
-        if error is not None:
-            raise error
-        return result
+        return call() if get_ident() == self._thread else waited_for(self._loop, call)
 
     async def _receive_first(self) -> str | bytes:
         await self._accept()
@@ -275,8 +261,9 @@ class Websocket:
         :raises TypeError: *data* is neither text nor bytes.
         :raises WebsocketDisconnected: the connection is over.
         """
-        call = self._send_data(data)
-        return call if get_ident() == self._thread else self._result_of(call)
+        if get_ident() == self._thread:
+            return self._send_data(data)
+        return waited_for(self._loop, self._send_data, data)  # type: ignore[no-any-return]
 
     async def _send_data(self, data: str | bytes) -> None:
         message: Message
