@@ -118,7 +118,7 @@ class Asgi(Lifespan):
             if type(body) is list:
                 # PERF: answer.send_whole(), inlined (1 % of a request).
                 if not answer.has_started:
-                    await send(answer.opening())
+                    await answer.start()
                 await send(closing(body))
             else:
                 await self._send_body(body, answer)
