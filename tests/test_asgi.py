@@ -493,6 +493,18 @@ def test_a_session_that_waits_is_opened_and_saved_in_a_thread(app: Flask) -> Non
     assert set(seen) == {"open", "save"}
 
 
+def test_a_session_that_waits_for_nothing_needs_no_thread(app: Flask) -> None:
+    @app.get("/")
+    async def view() -> str:
+        session["k"] = session.get("k", 0) + 1
+        return str(session["k"])
+
+    first = get(app)
+    cookie = first.headers["set-cookie"].partition(";")[0].encode()
+    assert get(app, headers=[(b"cookie", cookie)]).body == b"2"
+    assert "thread_pool" not in app.__dict__
+
+
 # Bodies that arrive while they are read.
 
 
