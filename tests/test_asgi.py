@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import threading
 import traceback
 import typing as t
@@ -323,6 +324,52 @@ def test_every_hook_may_be_async(app: Flask, anyclient: FlaskClient) -> None:
     ]
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "url_value_preprocessors",
+        "before_request_funcs",
+        "after_request_funcs",
+        "teardown_request_funcs",
+        "teardown_appcontext_funcs",
+        "request_started",
+        "request_finished",
+        "request_tearing_down",
+        "appcontext_pushed",
+        "appcontext_tearing_down",
+        "appcontext_popped",
+    ],
+)
+def test_what_is_registered_late_takes_part_in_the_next_walk(
+    app: Flask, where: str, is_async: bool
+) -> None:
+    seen = []
+
+    def hook(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        seen.append(where)
+        return args[0] if where == "after_request_funcs" else None
+
+    async def async_hook(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        await asyncio.sleep(0)
+        return hook(*args, **kwargs)
+
+    @app.get("/")
+    async def view() -> str:
+        return "answered"
+
+    func = async_hook if is_async else hook
+    assert (get(app).body, seen) == (b"answered", [])
+    if where == "teardown_appcontext_funcs":
+        app.teardown_appcontext_funcs.append(func)
+    elif where.endswith(("funcs", "preprocessors")):
+        getattr(app, where).setdefault(None, []).append(func)
+    else:
+        getattr(torsyq, where).connect(func, app)
+    assert (get(app).body, seen) == (b"answered", [where])
+    assert (get(app).body, seen) == (b"answered", [where] * 2)
+
+
 def test_an_error_in_an_async_view_is_logged_and_answered(
     app: Flask, anyclient: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -444,6 +491,18 @@ def test_a_session_that_waits_is_opened_and_saved_in_a_thread(app: Flask) -> Non
     assert "set-cookie" in get(app).headers
     assert all(name.startswith("tests.app-worker") for name in seen.values())
     assert set(seen) == {"open", "save"}
+
+
+def test_a_session_that_waits_for_nothing_needs_no_thread(app: Flask) -> None:
+    @app.get("/")
+    async def view() -> str:
+        session["k"] = session.get("k", 0) + 1
+        return str(session["k"])
+
+    first = get(app)
+    cookie = first.headers["set-cookie"].partition(";")[0].encode()
+    assert get(app, headers=[(b"cookie", cookie)]).body == b"2"
+    assert "thread_pool" not in app.__dict__
 
 
 # Bodies that arrive while they are read.
@@ -711,9 +770,30 @@ def test_the_servers_own_cancelling_is_not_swallowed(app: Flask) -> None:
     asyncio.run(run())
 
 
-def test_a_client_gone_before_its_body_came_is_refused(app: Flask) -> None:
+@pytest.mark.parametrize("pieces", [[b""], [b"abc"], [b"", b"abc"], [b"ab", b"c"], [b"", b""]])
+def test_a_body_that_nothing_announced_has_arrived_before_the_view(
+    app: Flask, pieces: list[bytes]
+) -> None:
+    @app.post("/")
+    async def view() -> t.Any:
+        return request.get_data()
+
     async def run() -> Exchange:
         it = Exchange(app, scope(method="POST"))
+        for piece in pieces[:-1]:
+            it.tell(piece, more=True)
+        it.tell(pieces[-1])
+        return await it.run()
+
+    assert asyncio.run(run()).body == b"".join(pieces)
+
+
+@pytest.mark.parametrize("headers", [[], [(b"content-length", b"3")]])
+def test_a_client_gone_before_its_body_came_is_refused(
+    app: Flask, headers: list[tuple[bytes, bytes]]
+) -> None:
+    async def run() -> Exchange:
+        it = Exchange(app, scope(method="POST", headers=headers))
         it.disconnect()
         return await it.run()
 
@@ -849,3 +929,39 @@ def test_an_unknown_kind_of_connection_is_refused(app: Flask) -> None:
 
     with pytest.raises(RuntimeError, match="'telnet'"):
         asyncio.run(app({"type": "telnet"}, None, send))
+
+
+# Costs.
+
+
+def test_an_async_view_keeps_to_its_budget_of_calls(app: Flask) -> None:
+    @app.get("/")
+    async def view() -> str:
+        return "Hello, World!"
+
+    called: list[str] = []
+    here = view.__code__.co_filename, exchange.__code__.co_filename
+
+    def profile(frame: t.Any, event: str, arg: object) -> None:
+        if event == "call" and frame.f_code.co_filename not in here:
+            called.append(frame.f_code.co_qualname)
+
+    message = {"type": "http.request", "body": b"", "more_body": False}
+
+    async def receive() -> t.Any:
+        return message
+
+    async def send(message: t.Any) -> None:
+        pass
+
+    async def run() -> None:
+        for _ in range(3):
+            await app(scope(), receive, send)
+        sys.setprofile(profile)
+        try:
+            await app(scope(), receive, send)
+        finally:
+            sys.setprofile(None)
+
+    asyncio.run(run())
+    assert len(called) <= 33, called

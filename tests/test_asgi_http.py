@@ -64,6 +64,44 @@ def test_a_header_with_an_underscore_does_not_pass_for_one_with_a_hyphen() -> No
     assert not any("FORWARDED" in key for key in environ)
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["host", "cookie", "x-a", "x_a", "X-A", "content-length", "x-new"]),
+            st.text(st.characters(max_codepoint=255)),
+        )
+    )
+)
+def test_any_headers_become_what_each_by_itself_would(pairs: list[tuple[str, str]]) -> None:
+    asgi_http._environ_names.pop(b"x-new", None)
+    expected: dict[str, str] = {}
+    for name, value in pairs:
+        if "_" not in name:
+            key = name.upper().replace("-", "_")
+            key = key if key == "CONTENT_LENGTH" else f"HTTP_{key}"
+            joint = "; " if key == "HTTP_COOKIE" else ","
+            expected[key] = f"{expected[key]}{joint}{value}" if key in expected else value
+    bare = make_environ(scope(headers=[])).keys()
+    # Some servers have lists where others have tuples.
+    environ = make_environ(scope(headers=[[*pair] for pair in headers(*pairs)]))
+    assert {key: environ[key] for key in environ if key not in bare} == expected
+
+
+def test_a_server_may_leave_out_what_it_need_not_say() -> None:
+    said = {"type": "http", "method": "PUT", "path": "/a", "headers": headers(("host", "b"))}
+    environ = make_environ(said)
+    assert environ["asgi.scope"] is said
+    names = "REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "SERVER_PROTOCOL"
+    assert [environ[name] for name in names] == ["PUT", "", "/a", "", "HTTP/1.1"]
+    assert (environ["wsgi.url_scheme"], environ["HTTP_HOST"]) == ("http", "b")
+
+
+def test_an_environment_is_nobody_elses() -> None:
+    first = make_environ(scope())
+    first.clear()
+    assert make_environ(scope())["SERVER_NAME"] == "localhost"
+
+
 def test_clients_cannot_fill_the_memory_with_names_of_headers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -123,7 +123,9 @@ def test_imported_loads_nothing_until_it_is_read() -> None:
 
 def test_a_deferred_module_is_imported_when_a_name_is_read() -> None:
     sys.modules.pop("colorsys", None)
-    colorsys = deferred("colorsys")
+    names: dict[str, t.Any] = {}
+    colorsys = names["colorsys"] = deferred("colorsys", names)
     assert "colorsys" not in sys.modules
     assert colorsys.rgb_to_hsv(0, 0, 0) == (0.0, 0.0, 0)
     assert colorsys.rgb_to_hsv is sys.modules["colorsys"].rgb_to_hsv
+    assert names["colorsys"] is sys.modules["colorsys"]

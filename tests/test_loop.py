@@ -4,6 +4,7 @@ import asyncio
 import functools
 import os
 import threading
+import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -317,6 +318,39 @@ def test_a_cancelled_task_does_not_wait_for_what_has_not_begun() -> None:
 
     in_pool(1, run)
     assert events == []
+
+
+@pytest.mark.parametrize("kind", ["Task", "_PyTask"])
+def test_any_of_asyncios_tasks_can_wait_for_a_thread(kind: str) -> None:
+    make = getattr(asyncio.tasks, kind)
+
+    async def run(pool: ThreadPoolExecutor) -> None:
+        asyncio.get_running_loop().set_task_factory(
+            lambda loop, coro, **options: make(coro, loop=loop, **options)
+        )
+        tasks = [asyncio.create_task(run_in_thread(pool, pow, 2, n)) for n in range(50)]
+        assert await asyncio.gather(*tasks) == [2**n for n in range(50)]
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run_in_thread(pool, time.sleep, 0.01), 0.001)
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.create_task(run_in_thread(pool, divmod, 1, 0))
+
+    in_pool(2, run)
+
+
+def test_a_task_may_be_cancelled_just_when_its_thread_has_ended() -> None:
+    async def run(pool: ThreadPoolExecutor) -> None:
+        task = asyncio.create_task(run_in_thread(pool, print, end=""))
+        await asyncio.sleep(0)
+        # Until here the loop could not hear of its end.
+        pool.submit(print, end="").result(30)
+        task.cancel("too late")
+        with pytest.raises(asyncio.CancelledError, match="too late"):
+            await task
+        await asyncio.sleep(0.001)
+        assert await run_in_thread(pool, int, "7") == 7
+
+    in_pool(1, run)
 
 
 def test_work_that_a_pool_gives_up_is_cancelled() -> None:

@@ -37,8 +37,16 @@ def pairs() -> list[tuple[str, str]]:
 class Sync(ast.NodeTransformer):
     """Take from an async twin what makes it one."""
 
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        """Where nothing is to be awaited, a twin may take the step: then both branches are one."""
+        self.generic_visit(node)
+        same = [*map(ast.unparse, node.body)] == [*map(ast.unparse, node.orelse)]
+        return node.body if same else node
+
     def visit_Await(self, node: ast.Await) -> ast.AST:
         call = self.visit(node.value)
+        if isinstance(call, ast.IfExp) and ast.unparse(call).startswith("view("):
+            return call
         assert isinstance(call, ast.Call), ast.unparse(node)
         name = ast.unparse(call.func)
         if name.endswith("._call"):
@@ -83,6 +91,26 @@ class Plain(ast.NodeTransformer):
 DIFFERENCES = {
     # The request was matched to decide on the walk.
     "Walk.wsgi_app": [("ctx = self.request_context(environ)\n", "")],
+    # Of a step with nothing to do no coroutine is made.
+    "Walk.full_dispatch_request": [
+        (
+            "rv = self.preprocess_request()\n",
+            "rv = None\n"
+            "    if self.before_request_funcs or self.url_value_preprocessors:\n"
+            "        rv = self.preprocess_request()\n",
+        ),
+    ],
+    "RequestContext.pop": [
+        (
+            "request = self.request\n",
+            "app, request = (self.app, self.request)\n",
+        ),
+        (
+            "self.app.do_teardown_request(exc)\n",
+            "if app.teardown_request_funcs or request_tearing_down.receivers:\n"
+            "                app.do_teardown_request(exc)\n",
+        ),
+    ],
     "RequestContext.push": [
         # The session may wait for a disk or a server.
         ("    self._session\n", "    getattr(self, '_session')\n"),
@@ -92,7 +120,7 @@ DIFFERENCES = {
             "if self.request.routing_exception is None and self.request.url_rule is None:",
         ),
     ],
-    # A sync view is remembered as such; _call asks each time, and runs it in a thread.
+    # A sync view is remembered as such, and an async one; _call runs the other in a thread.
     "Walk.dispatch_request": [
         (
             "if self._sync_views.get(endpoint) is not view:\n"
@@ -100,11 +128,10 @@ DIFFERENCES = {
             "    if sync_view is view and is_stock(self.ensure_sync):\n"
             "        self._sync_views[endpoint] = view\n"
             "    view = sync_view\n",
-            "",
-        ),
-        (
-            "view(**request.view_args) if request.view_args else view()",
-            "view(**request.view_args)",
+            "if self._async_views.get(endpoint) is not view:\n"
+            "    if not is_async(view):\n"
+            "        return view(**request.view_args)\n"
+            "    self._async_views[endpoint] = view\n",
         ),
     ],
 }

@@ -160,6 +160,7 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
             root_path=root_path,
         )
         self._sync_views = {}
+        self._async_views = {}
         self._sync_hooks = {}
         if type(self).__call__ is Flask.__call__:
             self.__dict__["__call__"] = Spoken(self)

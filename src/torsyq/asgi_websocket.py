@@ -56,7 +56,7 @@ if t.TYPE_CHECKING:
     from .websockets import Websocket
     from .wrappers import Response
 else:
-    asyncio = deferred("asyncio")
+    asyncio = deferred("asyncio", globals())
 
 # How an HTTP status is said once the connection is accepted (RFC 6455, section 7.4, and IANA).
 _CODE_OF_STATUS = {400: 1007, 413: 1009, 415: 1003, 503: 1013}

@@ -27,7 +27,7 @@ if t.TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Executor
 else:
-    asyncio = deferred("asyncio")
+    asyncio = deferred("asyncio", globals())
 
 # Seconds a task is given to end when it has been cancelled.
 _LAST_WORDS = 1

@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
     import logging
     from types import FrameType
 else:
-    asyncio = deferred("asyncio")
+    asyncio = deferred("asyncio", globals())
 
 #: Seconds that a loop may take to answer.
 LIMIT = 0.1

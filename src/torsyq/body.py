@@ -32,7 +32,7 @@ if t.TYPE_CHECKING:
 
     from _typeshed.wsgi import WSGIEnvironment
 else:
-    asyncio = deferred("asyncio")
+    asyncio = deferred("asyncio", globals())
 
 # SECURITY: a length announced is not a length sent; no more than this is reserved on its word.
 AT_ONCE = 1 << 21

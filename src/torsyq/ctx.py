@@ -29,6 +29,8 @@ from .loop import is_async
 from .passed_on import passed_on
 from .signals import appcontext_popped
 from .signals import appcontext_pushed
+from .signals import appcontext_tearing_down
+from .signals import request_tearing_down
 
 if t.TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -212,7 +214,45 @@ def has_app_context() -> bool:
     return _current_app_context(None) is not None
 
 
-class AppContext:
+class _Pushable:
+    """What ``with`` and ``async with`` push and pop."""
+
+    if t.TYPE_CHECKING:
+
+        def push(self) -> None: ...
+
+        async def push_async(self) -> None: ...
+
+        def pop(self, exc: BaseException | None = ...) -> None: ...
+
+        async def pop_async(self, exc: BaseException | None = ...) -> None: ...
+
+    def __enter__(self) -> t.Self:
+        self.push()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.pop(exc_value)
+
+    async def __aenter__(self) -> t.Self:
+        await self.push_async()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self.pop_async(exc_value)
+
+
+class AppContext(_Pushable):
     """What is current while an app works, in a request or outside of one.
 
     Made by :meth:`.Flask.app_context`; ``with`` pushes and pops it. It may be pushed several
@@ -297,32 +337,8 @@ class AppContext:
         if appcontext_popped.receivers:
             await appcontext_popped.send_async(self.app, _sync_wrapper=self.app._sync_wrapper)
 
-    def __enter__(self) -> t.Self:
-        self.push()
-        return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.pop(exc_value)
-
-    async def __aenter__(self) -> t.Self:
-        await self.push_async()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        await self.pop_async(exc_value)
-
-
-class RequestContext:
+class RequestContext(_Pushable):
     """What is current while a request is being handled: the request and its session.
 
     Made by :meth:`.Flask.request_context` from a WSGI environment, and by
@@ -535,13 +551,15 @@ class RequestContext:
         """:meth:`pop` on the event loop."""
         pushes = self._pushes or _not_pushed(_cv_request)
         is_last = pushes[-1] is None
-        request = self.request
+        app, request = self.app, self.request
         try:
             if is_last:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 try:
-                    await self.app.do_teardown_request_async(exc)
+                    # PERF: no coroutine of a step with nothing to do (2 % of a request).
+                    if app.teardown_request_funcs or request_tearing_down.receivers:
+                        await app.do_teardown_request_async(exc)
                 finally:
                     if request._to_close:
                         request.close()
@@ -561,33 +579,17 @@ class RequestContext:
                 if BACKGROUND in environ and "asgi.scope" not in environ:
                     begin_background(environ)
             if app_ctx is not None:
-                await app_ctx.pop_async(exc)
+                # PERF: as above, and an app context with nothing to await is popped in place.
+                if (
+                    app.teardown_appcontext_funcs
+                    or appcontext_tearing_down.receivers
+                    or appcontext_popped.receivers
+                ):
+                    await app_ctx.pop_async(exc)
+                else:
+                    app_ctx.pop(exc)
             if current is not self:
                 raise _popped_wrong("request", current, self)
-
-    def __enter__(self) -> t.Self:
-        self.push()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.pop(exc_value)
-
-    async def __aenter__(self) -> t.Self:
-        await self.push_async()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        await self.pop_async(exc_value)
 
     def __repr__(self) -> str:
         return (

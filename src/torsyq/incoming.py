@@ -15,11 +15,12 @@ from werkzeug.exceptions import ClientDisconnected
 
 from .lazy import deferred
 from .loop import runs_here
+from .loop import waited_for
 
 if t.TYPE_CHECKING:
     import asyncio
 else:
-    asyncio = deferred("asyncio")
+    asyncio = deferred("asyncio", globals())
 
 Message = t.MutableMapping[str, t.Any]
 Receive = t.Callable[[], t.Awaitable[Message]]
@@ -83,7 +84,7 @@ class Incoming:
                 " or '.get_json()'. Iterate over the body with 'async for piece in"
                 " request.stream', or leave 'stream_body' out."
             )
-        return asyncio.run_coroutine_threadsafe(self._arrival(), self._loop).result()
+        return t.cast("bytes", waited_for(self._loop, self._arrival))
 
     def read(self, size: int = -1) -> bytes:
         """*size* bytes, fewer only at the end; all of them if it is negative."""

@@ -17,7 +17,7 @@ from .sansio.scaffold import setupmethod
 if t.TYPE_CHECKING:
     import asyncio
 else:
-    asyncio = deferred("asyncio")
+    asyncio = deferred("asyncio", globals())
 
 Send = t.Callable[[Message], t.Awaitable[None]]
 

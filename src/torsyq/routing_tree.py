@@ -32,7 +32,7 @@ from .lazy import deferred
 if t.TYPE_CHECKING:
     import uuid
 else:
-    uuid = deferred("uuid")
+    uuid = deferred("uuid", globals())
 
 #: Tests of a whole segment (or rest) that is the value, by the pattern Werkzeug gives them. ``\d`` and
 #: ``str.isdecimal`` take the same characters, those of Unicode's category Nd.

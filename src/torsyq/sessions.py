@@ -19,6 +19,7 @@ from werkzeug.datastructures import CallbackDict
 from .cookies import find_cookie
 from .json.tag import TaggedJSONSerializer
 from .lazy import deferred
+from .lazy import stock
 from .passed_on import passed_on
 from .wrappers import Request
 from .wrappers import Response
@@ -30,8 +31,8 @@ if t.TYPE_CHECKING:
     from . import signing
     from .app import Flask
 else:
-    itsdangerous = deferred("itsdangerous")
-    signing = deferred("torsyq.signing")
+    itsdangerous = deferred("itsdangerous", globals())
+    signing = deferred("torsyq.signing", globals())
 
 
 class SessionMixin(MutableMapping[str, t.Any]):
@@ -282,6 +283,8 @@ class SecureCookieSessionInterface(SessionInterface):
                 raise
             return self.session_class()
 
+    # PERF: known to wait for nothing, so that it needs no thread beside an async view.
+    @stock
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Set the cookie where need be, or delete it when the session became empty. A response
         that depends on the session says ``Vary: Cookie``."""

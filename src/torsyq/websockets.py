@@ -23,6 +23,7 @@ from .headers import Headers
 from .loop import adopt
 from .loop import current_loop
 from .loop import settled
+from .loop import waited_for
 
 if t.TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -91,21 +92,9 @@ def _awaited_or_waited_for(method: F) -> F:
         # PERF: a tenth of the time in which the running loop tells its name (Python 3.11).
         if get_ident() == self._thread:
             return method(self, *args, **kwargs)
-        call = asyncio.run_coroutine_threadsafe(_outcome(method(self, *args, **kwargs)), self._loop)
-        result, error = call.result()
-        if error is not None:
-            raise error
-        return result
+        return waited_for(self._loop, method, self, *args, **kwargs)
 
     return t.cast(F, wrapper)
-
-
-async def _outcome(call: t.Awaitable[T]) -> tuple[T | None, BaseException | None]:
-    # A future would turn WebsocketDisconnected into a cancellation of its own.
-    try:
-        return await call, None
-    except BaseException as error:
-        return None, error
 
 
 class Websocket:
@@ -238,13 +227,14 @@ class Websocket:
             self.accepted = True
             self._inbox.open()
 
-    @_awaited_or_waited_for
     def receive(self) -> t.Coroutine[t.Any, t.Any, str | bytes]:
         """The next message: text as a string, binary data as bytes.
 
         :raises WebsocketDisconnected: the connection is over.
         """
-        return self._inbox.get() if self.accepted else self._receive_first()
+        call = self._inbox.get if self.accepted else self._receive_first
+        # PERF: _awaited_or_waited_for, inlined here and in 'send' (2 % of an echo).
+        return call() if get_ident() == self._thread else waited_for(self._loop, call)
 
     async def _receive_first(self) -> str | bytes:
         await self._accept()
@@ -265,13 +255,17 @@ class Websocket:
         except (ValueError, RecursionError) as error:
             raise InvalidMessage() from error
 
-    @_awaited_or_waited_for
-    async def send(self, data: str | bytes) -> None:
+    def send(self, data: str | bytes) -> t.Coroutine[t.Any, t.Any, None]:
         """Send a message, and wait while the client is too slow to take it.
 
         :raises TypeError: *data* is neither text nor bytes.
         :raises WebsocketDisconnected: the connection is over.
         """
+        if get_ident() == self._thread:
+            return self._send_data(data)
+        return waited_for(self._loop, self._send_data, data)  # type: ignore[no-any-return]
+
+    async def _send_data(self, data: str | bytes) -> None:
         message: Message
         if isinstance(data, str):
             message = {"type": "websocket.send", "text": data}

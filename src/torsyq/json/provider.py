@@ -25,8 +25,8 @@ if t.TYPE_CHECKING:
 
     from ..sansio.app import App
 else:
-    decimal = deferred("decimal")
-    uuid = deferred("uuid")
+    decimal = deferred("decimal", globals())
+    uuid = deferred("uuid", globals())
 
 # The C function of an interpreter that has one; the way it is called is the same since 3.1.
 c_make_encoder: t.Any = getattr(_json_encoder, "c_make_encoder", None)

@@ -44,7 +44,7 @@ from .provider import parse
 if t.TYPE_CHECKING:
     import uuid
 else:
-    uuid = deferred("uuid")
+    uuid = deferred("uuid", globals())
 
 # The types JSON has and no default tag asks for.
 _plain_types = frozenset({str, int, float, bool, type(None)})
