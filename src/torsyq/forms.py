@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
 
     from . import multipart
 else:
-    multipart = deferred("torsyq.multipart")
+    multipart = deferred("torsyq.multipart", globals())
 
 _new = dict.__new__
 _get = dict.get
