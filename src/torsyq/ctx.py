@@ -556,7 +556,7 @@ class RequestContext(_Pushable):
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 try:
-                    # PERF: no coroutine of a step with nothing to do (2 % of a request).
+                    # PERF: no coroutine of what has nothing to do, here and below: 2 % of a request.
                     if app.teardown_request_funcs or request_tearing_down.receivers:
                         await app.do_teardown_request_async(exc)
                 finally:
@@ -578,7 +578,6 @@ class RequestContext(_Pushable):
                 if BACKGROUND in environ and "asgi.scope" not in environ:
                     begin_background(environ)
             if app_ctx is not None:
-                # PERF: as above, and an app context with nothing to await is popped in place.
                 if (
                     app.teardown_appcontext_funcs
                     or appcontext_tearing_down.receivers
