@@ -76,11 +76,6 @@ def _decode_path(text: str) -> str:
 class _Files(lazy[t.Any]):
     """The files of a request, which are closed with it even where they were assigned."""
 
-    def __get__(self, request: Request | None, owner: type) -> t.Any:  # type: ignore[override]
-        if request is not None and "files" in request.__dict__:
-            return request.__dict__["files"]
-        return super().__get__(request, owner)
-
     def __set__(self, request: Request, files: t.Any) -> None:  # type: ignore[override]
         request.__dict__["files"] = files
         request._to_close = True
