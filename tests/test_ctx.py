@@ -229,6 +229,7 @@ def test_a_copied_context_serves_another_thread(app: Flask, anyclient: FlaskClie
 def test_a_copy_before_the_session_was_read_shares_it(app: Flask) -> None:
     with app.test_request_context() as ctx:
         copied = ctx.copy()
+        assert copied.session == {}
         with copied:
             session["n"] = 1
         assert session["n"] == 1
