@@ -7,6 +7,7 @@ import typing as t
 
 import flask
 import pytest
+from werkzeug.datastructures import FileStorage
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import NotFound
@@ -410,8 +411,8 @@ def test_files_that_are_assigned_are_closed(app: Flask, anyclient: FlaskClient) 
 
     @app.get("/")
     def index() -> str:
-        request.files = ImmutableMultiDict({"file": file})
-        assert request.files["file"] is file
+        request.files = ImmutableMultiDict({"file": FileStorage(file)})
+        assert request.files["file"].stream is file
         return "here"
 
     assert anyclient.get("/").text == "here"

@@ -7,11 +7,13 @@ fits its alias fails there.
 from __future__ import annotations
 
 import collections.abc as cabc
+import io
 import typing as t
 
 import flask
 import flask.typing
 import pytest
+from werkzeug.datastructures import FileStorage
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -149,6 +151,23 @@ def test_decorators_keep_the_types_of_what_they_decorate() -> None:
     assert lost(KeyError("k"))[1] == 404
     assert names()["river"] == "Esil"
     assert app.test_client().get("/21").headers["X-Stamp"] == "1"
+
+
+def test_what_a_request_holds_has_the_types_that_it_has_in_flask() -> None:
+    """A webhook signs ``request.get_data()``, which is no text to the type checker either."""
+    app = Flask(__name__)
+    with app.test_request_context(method="POST", data={"f": (io.BytesIO(b"x"), "name")}):
+        file = torsyq.request.files["f"]
+        t.assert_type(file, FileStorage)
+        assert file.filename == "name"
+    with app.test_request_context(method="POST", data=b"body"):
+        body = torsyq.request.get_data()
+        t.assert_type(body, bytes)
+        t.assert_type(torsyq.request.get_data(cache=False), bytes)
+        text = torsyq.request.get_data(as_text=True)
+        t.assert_type(text, str)
+        t.assert_type(torsyq.request.data, bytes)
+        assert (body, text) == (b"body", "body")
 
 
 @pytest.mark.parametrize(

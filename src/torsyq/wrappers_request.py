@@ -35,6 +35,7 @@ from .headers import is_plain_url
 from .headers import parse_content_type
 from .headers import parse_date
 from .lazy import lazy
+from .lazy import T
 
 if t.TYPE_CHECKING:
     from datetime import datetime
@@ -73,10 +74,10 @@ def _decode_path(text: str) -> str:
     return text.encode("latin1").decode(errors="replace")
 
 
-class _Files(lazy[t.Any]):
+class _Files(lazy[T]):
     """The files of a request, which are closed with it even where they were assigned."""
 
-    def __set__(self, request: Request, files: t.Any) -> None:  # type: ignore[override]
+    def __set__(self, request: Request, files: T) -> None:  # type: ignore[override]
         request.__dict__["files"] = files
         request._to_close = True
 
@@ -388,7 +389,17 @@ class Request(RequestBase):
         self.__dict__["stream"] = io.BytesIO()
         return data
 
-    def get_data(  # type: ignore[override]
+    @t.overload
+    def get_data(
+        self, cache: bool = ..., as_text: t.Literal[False] = ..., parse_form_data: bool = ...
+    ) -> bytes: ...
+
+    @t.overload
+    def get_data(
+        self, cache: bool = ..., as_text: t.Literal[True] = ..., parse_form_data: bool = ...
+    ) -> str: ...
+
+    def get_data(
         self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False
     ) -> bytes | str:
         """The whole body.
@@ -409,7 +420,7 @@ class Request(RequestBase):
     @lazy
     def data(self) -> bytes:
         """The body; empty where it was a form."""
-        return self.get_data(parse_form_data=True)  # type: ignore[return-value]
+        return self.get_data(parse_form_data=True)
 
     @lazy
     def form(self) -> ds.ImmutableMultiDict[str, str]:
