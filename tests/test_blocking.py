@@ -68,3 +68,22 @@ def test_without_debug_mode_nobody_watches(
 
     anyclient.get("/")
     assert "blocked" not in caplog.text
+
+
+def test_the_app_that_blocks_is_told_and_another_s_logger_is_not_made(
+    client: FlaskClient, app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A logger that is made brings a handler, if logging has not been configured yet."""
+    other = Flask("other")
+    for each, seconds in ((other, 0.0), (app, 0.6)):
+        each.debug = True
+
+        async def view(seconds: float = seconds) -> str:
+            busy_for(seconds)
+            return "done"
+
+        each.add_url_rule(f"/{seconds}", f"{seconds}", view)
+    assert other.test_client().get("/0.0").text == "done"
+    assert client.get("/0.6").text == "done"
+    assert [r.name for r in caplog.records if "blocked" in r.message] == [app.name]
+    assert "logger" not in vars(other)

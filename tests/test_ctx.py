@@ -230,6 +230,7 @@ def test_a_copied_context_serves_another_thread(app: Flask, anyclient: FlaskClie
 def test_a_copy_before_the_session_was_read_shares_it(app: Flask) -> None:
     with app.test_request_context() as ctx:
         copied = ctx.copy()
+        assert copied.session == {}
         with copied:
             session["n"] = 1
         assert session["n"] == 1
@@ -406,16 +407,16 @@ def test_a_context_pushed_by_a_teardown_function_stays_pushed(framework: t.Any, 
 
 
 def test_files_that_are_assigned_are_closed(app: Flask, anyclient: FlaskClient) -> None:
-    file = FileStorage(io.BytesIO())
+    file = io.BytesIO()
 
     @app.get("/")
     def index() -> str:
-        request.files = ImmutableMultiDict({"file": file})
-        assert request.files["file"] is file
+        request.files = ImmutableMultiDict({"file": FileStorage(file)})
+        assert request.files["file"].stream is file
         return "here"
 
     assert anyclient.get("/").text == "here"
-    assert file.stream.closed
+    assert file.closed
     with app.test_request_context("/"):
         request.files = ImmutableMultiDict()
         del request.files

@@ -479,3 +479,24 @@ def test_the_wheel_puts_one_line_on_the_path_and_it_is_a_plain_folder(alone: Ins
     """A line of code in a .pth file would run in every Python process."""
     [line] = [path.read_text() for path in alone.bin.parent.glob("lib/*/site-packages/*.pth")]
     assert line == "torsyq/_doors\n"
+
+
+def test_a_type_checker_finds_modules_and_private_names_behind_the_doors(tmp_path: Path) -> None:
+    """Where Flask is not installed: of ``import *`` alone neither would be left."""
+    tmp_path.joinpath("typed.py").write_text(
+        "import flask\n"
+        "from flask.ctx import _AppCtxGlobals\n"
+        "from flask.globals import _cv_app\n"
+        "from flask.globals import _cv_request\n"
+        "from flask.sansio.scaffold import _endpoint_from_view_func\n"
+        "flask.signals.request_started.connect(print)\n"
+        "body: bytes = flask.request.get_data()\n"
+        "made: _AppCtxGlobals = flask.app.Flask(__name__).app_ctx_globals_class()\n"
+        "found: flask.ctx.AppContext | None = _cv_app.get(None)\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "typed.py"]
+    paths = {"MYPYPATH": torsyq.doors.path(), "MYPY_CACHE_DIR": str(tmp_path / "cache")}
+    checked = subprocess.run(
+        command, cwd=tmp_path, env=environment() | paths, capture_output=True, text=True
+    )
+    assert checked.stdout.startswith("Success"), checked.stdout + checked.stderr

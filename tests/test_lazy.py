@@ -24,6 +24,10 @@ class Page:
         self.computed += 1
         return 3
 
+    @shared
+    def chapters(self) -> list[str]:
+        return []
+
 
 def test_computed_once() -> None:
     page = Page()
@@ -42,6 +46,29 @@ def test_deleting_makes_it_compute_anew() -> None:
     del page.__dict__["words"]
     assert page.words == 3
     assert page.computed == 2
+
+
+def test_it_can_be_asked_as_a_property_is() -> None:
+    """OctoPrint's request asks ``flask.Request.cookies.__get__(self)`` in its own ``cookies``."""
+    page = Page()
+    assert (Page.words.__get__(page), Page.words.__get__(page), page.computed) == (3, 3, 1)
+    assert Page.words.fget(page) == 3
+    assert (Page.words.__name__, Page.words.__module__) == ("words", __name__)
+
+
+def test_a_property_in_its_place_that_asks_super_gets_the_same_value_each_time() -> None:
+    class Own(Page):
+        @property
+        def words(self) -> int:
+            return super().words
+
+        @property
+        def chapters(self) -> list[str]:
+            return super().chapters
+
+    page = Own()
+    assert (page.words, page.words, page.computed) == (3, 3, 1)
+    assert page.chapters is page.chapters
 
 
 def test_threads_that_read_at_once_get_the_same_object() -> None:

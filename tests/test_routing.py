@@ -678,6 +678,25 @@ def test_a_rule_added_late_is_found() -> None:
     assert url_map.bind("localhost").build("late") == "/late/"
 
 
+def test_an_endpoint_taken_out_by_hand_leaves_the_others_served() -> None:
+    """``app.url_map._rules_by_endpoint.pop("static")`` is how some take away a route."""
+    for kind in (Map, WerkzeugMap):
+        rules = [Rule("/", endpoint="index"), Rule("/static/<path:name>", endpoint="static")]
+        url_map: t.Any = kind([*rules, Rule("/old", endpoint="old")])
+        for endpoint in ("static", "old"):
+            url_map._rules_by_endpoint.pop(endpoint)
+        url_map._remap = True
+        adapter = url_map.bind_to_environ(environ_for("/"), subdomain="")
+        assert adapter.match() == ("index", {})
+        for path in ("/old", "/static/file"):
+            with pytest.raises(KeyError):
+                adapter.match(path)
+        if isinstance(url_map, Map):
+            assert url_map.lookup(environ_for("/")) == (rules[0], {})
+            assert url_map.lookup(environ_for("/old")) is None
+            assert url_map.lookup(environ_for("/static/file")) is None
+
+
 def test_a_converter_added_late_serves_the_rules_after_it() -> None:
     url_map = Map([Rule("/", endpoint="index")])
     assert url_map.lookup(environ_for("/")) is not None

@@ -242,6 +242,20 @@ def test_properties_of_a_subclass_are_honoured() -> None:
     assert request.base_url.endswith("/own")
 
 
+def test_a_stream_of_a_subclass_that_asks_for_ours_reads_on_where_it_was() -> None:
+    class Own(Request):
+        @property
+        def stream(self) -> t.IO[bytes]:
+            return super().stream
+
+    sent = io.BytesIO(b"abcdef; the next request")
+    environ = environ_of(CONTENT_LENGTH="6")
+    environ["wsgi.input"] = sent
+    request = Own(environ)
+    assert (request.stream.read(3), request.stream.read()) == (b"abc", b"def")
+    assert sent.read() == b"; the next request"
+
+
 def test_storage_classes_of_a_subclass_are_used() -> None:
     class Own(Request):
         parameter_storage_class = ds.MultiDict  # type: ignore[assignment]

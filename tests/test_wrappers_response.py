@@ -295,6 +295,43 @@ def test_any_response_is_copied_closed_and_sent_as_flasks(
         assert pair[0].notes == pair[1].notes
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: Response("text"),
+        lambda: Response("text", 201, {"X": "y"}),
+        lambda: Response(part for part in "ab"),
+        lambda: Response([b"a"], direct_passthrough=True),
+        lambda: torsyq.redirect("/there"),
+    ],
+)
+def test_a_response_becomes_one_of_a_class_that_derives_from_werkzeugs(
+    made: t.Callable[[], t.Any],
+) -> None:
+    """As ``app.response_class`` may: a view's ``Response`` is forced into it."""
+
+    class Own(BaseResponse):
+        pass
+
+    app = torsyq.Flask(__name__)
+    app.response_class = Own  # type: ignore[assignment]
+    app.add_url_rule("/", view_func=lambda: made())
+    with app.test_request_context():
+        expected = sent(made())
+        forced = Own.force_type(made())
+    assert (type(forced), sent(forced)) == (Own, expected)
+    answer = app.test_client().get("/")
+    assert (answer.status, answer.data) == (expected[0][0], expected[1])
+
+
+def test_a_pickle_holds_all_that_a_response_of_flask_has() -> None:
+    """Flask may find it in a cache that both use."""
+    for made, theirs in ((Response("a"), flask.Response("a")), (Response(["a"]), flask.Response())):
+        assert vars(pickled(made)).keys() >= vars(theirs).keys()
+        assert made.__class__ is Response
+        assert isinstance(made, Response)
+
+
 def test_a_constructor_called_again_begins_anew() -> None:
     def own(base: t.Any) -> t.Any:
         class Twice(base):  # type: ignore[misc]

@@ -158,7 +158,7 @@ class Asgi(Lifespan):
             if ctx is not None and self._walks_on_loop(ctx):
                 walk: t.Any = self.wsgi_app_async
                 if self.config["DEBUG"]:
-                    walk = watched(walk, self.logger)
+                    walk = watched(walk, self)
                 return walk(ctx, environ, answer.start_response)  # type: ignore[no-any-return]
         return self._in_thread(self._walk_in_thread, environ, answer)
 

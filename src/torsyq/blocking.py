@@ -14,6 +14,7 @@ import typing as t
 from functools import cache
 from functools import wraps
 from time import sleep
+from weakref import ref
 from weakref import WeakKeyDictionary
 
 from .lazy import deferred
@@ -22,6 +23,12 @@ if t.TYPE_CHECKING:
     import asyncio
     import logging
     from types import FrameType
+
+    class App(t.Protocol):
+        """Who is told. Its logger is made where first read, and that is not before."""
+
+        @property
+        def logger(self) -> logging.Logger: ...
 else:
     asyncio = deferred("asyncio", globals())
 
@@ -44,32 +51,35 @@ _lock = threading.Lock()
 
 
 def watched(
-    func: t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]], logger: logging.Logger
+    func: t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]], app: App
 ) -> t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]]:
     """*func*, with a watch over the loop that runs it."""
 
     @wraps(func)
     async def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        with _watch_over(asyncio.get_running_loop(), logger):
+        with _watch_over(asyncio.get_running_loop(), app):
             return await func(*args, **kwargs)
 
     return wrapper
 
 
-def _watch_over(loop: asyncio.AbstractEventLoop, logger: logging.Logger) -> LoopWatch:
+def _watch_over(loop: asyncio.AbstractEventLoop, app: App) -> LoopWatch:
     with _lock:
         watch = _watches.get(loop)
         if watch is None:
-            watch = _watches[loop] = LoopWatch(loop, logger)
+            watch = _watches[loop] = LoopWatch(loop)
+        watch.app = ref(app)
         return watch
 
 
 class LoopWatch:
     """Watches a loop as long as someone is within it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, logger: logging.Logger) -> None:
+    #: Whose function came last; several share a loop.
+    app: ref[App]
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._call_soon = loop.call_soon_threadsafe
-        self._logger = logger
         self._thread_id = 0
         self._inside = 0
         self._wake = threading.Event()
@@ -108,11 +118,12 @@ class LoopWatch:
 
     def _report(self) -> None:
         frame = sys._current_frames().get(self._thread_id)
-        if frame is None:
+        app = self.app()
+        if frame is None or app is None:
             return
         frame = _frame_of_app(frame)
         code = frame.f_code
-        self._logger.warning(
+        app.logger.warning(
             f"The event loop has been blocked for more than {LIMIT * 1000:.0f} ms by"
             f" {code.co_filename}:{frame.f_lineno}, in {code.co_qualname}(). All other requests"
             " wait meanwhile. Usually an async view calls something that waits or computes without"

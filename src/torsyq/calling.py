@@ -64,7 +64,7 @@ class Calling(App):
             result = app.async_to_sync(fetch)(url)
         """
         if self.config["DEBUG"]:
-            func = watched(func, self.logger)
+            func = watched(func, self)
         return run_coroutine(func)
 
     @shared

@@ -407,9 +407,9 @@ class RequestContext(_Pushable):
 
         :raises AssertionError: the context has not been pushed yet.
         """
-        if not self._pushed:
-            raise AssertionError("The session has not yet been opened.")
         if not self._session_is_open:
+            if not self._pushed:
+                raise AssertionError("The session has not yet been opened.")
             self.__dict__.setdefault("_session", self._open_session())
         session = self._session
         session.accessed = True

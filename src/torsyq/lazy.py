@@ -31,24 +31,30 @@ class lazy(t.Generic[T]):
     """
 
     def __init__(self, compute: t.Callable[[t.Any], T]) -> None:
-        self.compute = compute
+        # COMPAT: under a property's name, and to be asked as one: ``Request.form.fget(request)``.
+        self.fget = compute
         self.__doc__ = compute.__doc__
+        self.__name__ = compute.__name__
+        self.__module__ = compute.__module__
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
     @t.overload
-    def __get__(self, instance: None, owner: type) -> lazy[T]: ...
+    def __get__(self, instance: None, owner: type | None = None) -> lazy[T]: ...
 
     @t.overload
-    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object, owner: type | None = None) -> T: ...
 
-    def __get__(self, instance: object | None, owner: type) -> lazy[T] | T:
+    def __get__(self, instance: object | None, owner: type | None = None) -> lazy[T] | T:
         if instance is None:
             return self
-        value = self.compute(instance)
-        # Not setattr: a subclass may have put a property in this one's place, and ask super().
-        instance.__dict__[self.name] = value
+        # A subclass may have put a property in this one's place, and ask super() again and again:
+        # so what there is already is looked for, and what is made is not kept with setattr.
+        values = instance.__dict__
+        if self.name in values:
+            return values[self.name]  # type: ignore[no-any-return]
+        value = values[self.name] = self.fget(instance)
         return value
 
     if t.TYPE_CHECKING:
@@ -64,16 +70,19 @@ class shared(lazy[T]):
     """
 
     @t.overload
-    def __get__(self, instance: None, owner: type) -> shared[T]: ...
+    def __get__(self, instance: None, owner: type | None = None) -> shared[T]: ...
 
     @t.overload
-    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object, owner: type | None = None) -> T: ...
 
-    def __get__(self, instance: object | None, owner: type) -> shared[T] | T:
+    def __get__(self, instance: object | None, owner: type | None = None) -> shared[T] | T:
         if instance is None:
             return self
+        values = instance.__dict__
+        if self.name in values:
+            return values[self.name]  # type: ignore[no-any-return]
         # One step of the interpreter.
-        return instance.__dict__.setdefault(self.name, self.compute(instance))  # type: ignore[no-any-return]
+        return values.setdefault(self.name, self.fget(instance))  # type: ignore[no-any-return]
 
 
 def stock(method: F) -> F:
@@ -112,7 +121,7 @@ class imported:
         self.module = module
         self.name = name
 
-    def __get__(self, instance: object, owner: type) -> t.Any:
+    def __get__(self, instance: object, owner: type | None = None) -> t.Any:
         return getattr(import_module(self.module), self.name)
 
 

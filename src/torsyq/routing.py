@@ -340,7 +340,11 @@ class Map(WerkzeugMap):
         """The rules whose defaults may be what *rule* has matched: their URL is the canonical."""
         if not self.redirect_defaults:
             return ()
-        before = takewhile(lambda other: other is not rule, self._rules_by_endpoint[rule.endpoint])
+        rules = self._rules_by_endpoint.get(rule.endpoint)
+        if rules is None:
+            # COMPAT: endpoints are taken out by hand. Werkzeug then answers for this rule alone.
+            return (rule,)
+        before = takewhile(lambda other: other is not rule, rules)
         return tuple(other for other in before if other.provides_defaults_for(rule))
 
 

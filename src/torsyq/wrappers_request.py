@@ -36,6 +36,7 @@ from .headers import is_plain_query
 from .headers import is_plain_url
 from .headers import parse_content_type
 from .lazy import lazy
+from .lazy import T
 
 if t.TYPE_CHECKING:
     from datetime import datetime
@@ -75,19 +76,12 @@ def _decode_path(text: str) -> str:
     return text.encode("latin1").decode(errors="replace")
 
 
-class _Files(lazy["ds.ImmutableMultiDict[str, ds.FileStorage]"]):
+class _Files(lazy[T]):
     """The files of a request, which are closed with it even where they were assigned."""
 
-    if not t.TYPE_CHECKING:  # There it is what every lazy attribute is.
-
-        def __get__(self, request: Request | None, owner: type) -> t.Any:
-            if request is not None and "files" in request.__dict__:
-                return request.__dict__["files"]
-            return super().__get__(request, owner)
-
-        def __set__(self, request: Request, files: t.Any) -> None:
-            request.__dict__["files"] = files
-            request._to_close = True
+    def __set__(self, request: Request, files: T) -> None:  # type: ignore[override]
+        request.__dict__["files"] = files
+        request._to_close = True
 
     def __delete__(self, request: Request) -> None:
         del request.__dict__["files"]

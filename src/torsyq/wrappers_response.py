@@ -268,12 +268,27 @@ class Response(ResponseBase):
         for name in _of_constructor & self.__dict__.keys():
             del self.__dict__[name]
 
-    def __getstate__(self) -> t.Any:
-        # A copy shares headers, body and what is called on close.
+    def _unfold(self) -> None:
+        """Have each attribute that Werkzeug's constructor sets."""
         if self._made_of is not None:
             self.headers  # noqa: B018
         self._on_close  # noqa: B018
+        self.__dict__.setdefault("direct_passthrough", False)
+
+    def __getstate__(self) -> t.Any:
+        # A copy shares headers, body and what is called on close; a pickle may be read by Flask.
+        self._unfold()
         return super().__getstate__()
+
+    def _become(self, kind: type) -> None:
+        if not issubclass(kind, Response):
+            self._unfold()
+        object.__dict__["__class__"].__set__(self, kind)
+
+    if not t.TYPE_CHECKING:
+        # COMPAT: ``force_type()`` of a response class that derives from Werkzeug's, and not from
+        # ours, makes ours one of it. It finds nothing that is made when it is first read.
+        __class__ = property(type, _become)
 
     @lazy
     def _on_close(self) -> list[t.Callable[[], t.Any]]:

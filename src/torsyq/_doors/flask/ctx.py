@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torsyq.ctx import *  # noqa: F403
+    from torsyq.ctx import _AppCtxGlobals as _AppCtxGlobals
 else:
     from torsyq.doors import hand_over
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torsyq.globals import *  # noqa: F403
+    from torsyq.globals import _cv_app as _cv_app
+    from torsyq.globals import _cv_request as _cv_request
 else:
     from torsyq.doors import hand_over
 
