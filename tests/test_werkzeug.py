@@ -110,6 +110,19 @@ def test_a_stand_in_sees_what_is_replaced_in_the_module() -> None:
     )
 
 
+def test_a_module_takes_the_place_of_its_stand_in() -> None:
+    assert (
+        run(
+            "import sys, torsyq, werkzeug.http\n"
+            "sys.modules['werkzeug.absent'] = None\n"
+            "print(type(werkzeug.http.email).__name__)\n"
+            "werkzeug.http.http_date(0)\n"
+            "print(werkzeug.http.email is sys.modules['email'])"
+        )
+        == "_StandIn\nTrue"
+    )
+
+
 def test_a_loaded_module_gets_no_stand_in() -> None:
     assert (
         run(
