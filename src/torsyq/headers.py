@@ -165,8 +165,6 @@ class EnvironHeaders(ds.EnvironHeaders):
 
 # --- What headers hold ------------------------------------------------------------------------
 
-is_status = re.compile(r"[1-5][0-9]{2}(?: [^\r\n\0]*)?").fullmatch
-
 # A path, with query and fragment and perhaps a host, that is ASCII and quoted already:
 # :func:`to_uri` is idle on it.
 is_plain_location = re.compile(

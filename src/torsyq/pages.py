@@ -18,7 +18,7 @@ from werkzeug.utils import redirect
 
 from .headers import is_plain_location
 from .headers import to_uri
-from .wrappers_response import LINES_WITH_BODY
+from .statuses import LINES_WITH_BODY
 from .wrappers_response import Response
 
 if t.TYPE_CHECKING:

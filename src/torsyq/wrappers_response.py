@@ -17,7 +17,6 @@ from urllib.parse import urljoin
 
 from werkzeug import datastructures as ds
 from werkzeug._internal import _get_environ
-from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.http import remove_entity_headers
 from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Request as RequestBase
@@ -35,10 +34,14 @@ from .headers import check_header
 from .headers import content_type_items
 from .headers import Headers
 from .headers import is_plain_location
-from .headers import is_status
 from .headers import to_uri
 from .lazy import lazy
 from .lazy import stock
+from .statuses import BAD_STATUS
+from .statuses import is_status
+from .statuses import LINES_WITH_BODY
+from .statuses import NOT_SENT_WITH
+from .statuses import STATUS_LINES
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -47,15 +50,6 @@ if t.TYPE_CHECKING:
 
 _new = object.__new__
 _new_headers = Headers.__new__
-_STATUS_LINES = {
-    code: f"{code} {reason.upper()}" for code, reason in HTTP_STATUS_CODES.items() if code < 600
-}
-
-#: The status lines of answers that have a body, by their code.
-LINES_WITH_BODY = {
-    code: line for code, line in _STATUS_LINES.items() if code >= 200 and code not in (204, 304)
-}
-
 # Headers that sending has no business with.
 _ordinary_names = frozenset(
     {
@@ -71,30 +65,8 @@ _ordinary_names = frozenset(
     }
 )
 
-# Headers that an answer without a body is sent without, by its code.
-_not_sent_with = {
-    204: frozenset({"content-length"}),
-    304: frozenset(
-        {
-            "allow",
-            "content-encoding",
-            "content-language",
-            "content-length",
-            "content-md5",
-            "content-range",
-            "content-type",
-            "last-modified",
-        }
-    ),
-}
-
 # Headers that get Werkzeug's attention in any spelling.
 _particular_names = frozenset({"content-length", "content-location", "location"})
-
-_bad_status = (
-    "{!r} is no status an answer can have: a number from 100 to 599 is needed, and after it, if"
-    " anything, a space and a reason on the same line."
-)
 
 
 # What a subclass or an instance may replace of making and sending a response.
@@ -397,7 +369,7 @@ class Response(ResponseBase):
         start_response(self._status, to_send)
         whole = self.response
         if type(whole) is list and not (self.direct_passthrough or "_on_close" in self.__dict__):
-            if environ["REQUEST_METHOD"] == "HEAD" or self._status_code in _not_sent_with:
+            if environ["REQUEST_METHOD"] == "HEAD" or self._status_code in NOT_SENT_WITH:
                 return []
             if len(whole) == 1 and type(whole[0]) is bytes:
                 return whole
@@ -410,7 +382,7 @@ class Response(ResponseBase):
         None where one of them takes more, or where a step of sending was replaced.
         """
         body = self.response
-        unsent = _not_sent_with.get(self._status_code)
+        unsent = NOT_SENT_WITH.get(self._status_code)
         if not (
             self._plain
             and (unsent is not None or self._status_code in LINES_WITH_BODY)
@@ -443,7 +415,7 @@ class Response(ResponseBase):
     def _check(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
         """Refuse what would break the answer apart, or the server, where no setter could."""
         if is_status(status) is None:
-            raise ValueError(_bad_status.format(status))
+            raise ValueError(BAD_STATUS.format(status))
         for name, value in headers:
             check_header(name, value)
 
@@ -507,15 +479,15 @@ class Response(ResponseBase):
         return result
 
     def _clean_status(self, value: str | int | HTTPStatus) -> tuple[str, int]:
-        if type(value) is int and value in _STATUS_LINES:
-            return _STATUS_LINES[value], value
+        if type(value) is int and value in STATUS_LINES:
+            return STATUS_LINES[value], value
         if not isinstance(value, (int, str)):
             raise TypeError(
                 f"A status is a number or text, such as '404 Not Found', not {value!r}."
             )
         status, code = super()._clean_status(value)
         if is_status(status) is None:
-            raise ValueError(_bad_status.format(value))
+            raise ValueError(BAD_STATUS.format(value))
         return status, code
 
     def set_cookie(
