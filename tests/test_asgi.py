@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 import threading
 import traceback
 import typing as t
@@ -35,6 +34,7 @@ from .asgi import Exchange
 from .asgi import exchange
 from .asgi import scope
 from .asgi import until
+from .calls import Calls
 
 colour: ContextVar[str] = ContextVar("colour", default="none")
 
@@ -939,13 +939,7 @@ def test_an_async_view_keeps_to_its_budget_of_calls(app: Flask) -> None:
     async def view() -> str:
         return "Hello, World!"
 
-    called: list[str] = []
     here = view.__code__.co_filename, exchange.__code__.co_filename
-
-    def profile(frame: t.Any, event: str, arg: object) -> None:
-        if event == "call" and frame.f_code.co_filename not in here:
-            called.append(frame.f_code.co_qualname)
-
     message = {"type": "http.request", "body": b"", "more_body": False}
 
     async def receive() -> t.Any:
@@ -954,14 +948,12 @@ def test_an_async_view_keeps_to_its_budget_of_calls(app: Flask) -> None:
     async def send(message: t.Any) -> None:
         pass
 
-    async def run() -> None:
+    async def run() -> list[str]:
         for _ in range(3):
             await app(scope(), receive, send)
-        sys.setprofile(profile)
-        try:
+        with Calls() as called:
             await app(scope(), receive, send)
-        finally:
-            sys.setprofile(None)
+        return [code.co_qualname for code in called if code.co_filename not in here]
 
-    asyncio.run(run())
+    called = asyncio.run(run())
     assert len(called) <= 33, called

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import typing as t
 from datetime import datetime
 from datetime import UTC
@@ -24,6 +23,7 @@ from torsyq.pages import error_response
 from torsyq.pages import redirect_response
 from torsyq.wrappers import Response
 
+from .calls import calls_of
 from .servers import run
 
 
@@ -246,13 +246,7 @@ def test_a_missing_page_takes_few_calls() -> None:
     environ = create_environ("/")
     error_response(exceptions.NotFound(), environ)
     error = exceptions.NotFound()
-    calls = []
-    sys.setprofile(lambda frame, event, _: calls.append(frame) if event == "call" else None)
-    try:
-        error_response(error, environ)
-    finally:
-        sys.setprofile(None)
-    assert len(calls) <= 5
+    assert calls_of(lambda: error_response(error, environ)) <= 5
 
 
 STEPS = ["get_body", "get_description", "get_headers", "get_response", "__call__", "name"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import re
-import sys
 import threading
 import time
 import typing as t
@@ -40,6 +39,8 @@ from werkzeug.wrappers import Request
 from torsyq import routing
 from torsyq.routing import Map
 from torsyq.routing import MapAdapter
+
+from .calls import calls_of
 
 Environ = dict[str, t.Any]
 
@@ -1134,23 +1135,6 @@ def test_linear_patterns_match_as_werkzeugs(rule: str, path: str) -> None:
 
     expected = outcome(numbers, match_of, theirs, environ, "")
     assert outcome(numbers, match_of, ours, environ, "") == expected
-
-
-def calls_of(function: t.Callable[[], object]) -> int:
-    """How many Python functions one call runs, itself left out."""
-    calls = 0
-
-    def count(frame: object, event: str, arg: object) -> None:
-        nonlocal calls
-        calls += event == "call"
-
-    function()
-    sys.setprofile(count)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return calls - 1
 
 
 @pytest.mark.parametrize(

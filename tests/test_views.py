@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import typing as t
 from functools import wraps
 
@@ -17,6 +16,8 @@ from torsyq import request
 from torsyq.views import http_method_funcs
 from torsyq.views import MethodView
 from torsyq.views import View
+
+from .calls import Calls
 
 
 @pytest.mark.usefixtures("protocol")
@@ -249,20 +250,11 @@ def test_a_warm_call_adds_one_python_call(app: Flask) -> None:
             return "x"
 
     view = Page.as_view("page")
-    called: list[str] = []
-
-    def note(frame: t.Any, event: str, arg: object) -> None:
-        if event == "call":
-            called.append(frame.f_code.co_name)
-
     with app.app_context():
         view()
-        sys.setprofile(note)
-        try:
+        with Calls() as called:
             view()
-        finally:
-            sys.setprofile(None)
-    assert called == ["view", "dispatch_request"]
+    assert [code.co_name for code in called] == ["view", "dispatch_request"]
 
 
 # MethodView

@@ -10,7 +10,6 @@ import sys
 import typing as t
 import weakref
 from functools import wraps
-from types import FrameType
 from unittest import mock
 
 import flask
@@ -28,6 +27,8 @@ from torsyq import request
 from torsyq import session
 from torsyq.testing import EnvironBuilder
 from torsyq.testing import FlaskClient
+
+from .calls import Calls
 
 Framework = t.Any  # The modules flask and torsyq, which offer the same names.
 
@@ -753,20 +754,11 @@ def test_a_redirect_that_would_lose_a_form_is_explained_in_debug_mode(framework:
 
 def hops(app: Flask, environ: dict[str, t.Any]) -> list[str]:
     """The Python functions of the framework that a request calls."""
-    called: list[str] = []
-
-    def profile(frame: FrameType, event: str, arg: object) -> None:
-        if event == "call" and not frame.f_code.co_filename.startswith(__file__):
-            called.append(frame.f_code.co_qualname)
-
     for _ in range(3):
         app(environ.copy(), start_response)
-    sys.setprofile(profile)
-    try:
+    with Calls() as called:
         app(environ.copy(), start_response)
-    finally:
-        sys.setprofile(None)
-    return called
+    return [code.co_qualname for code in called if code.co_filename != __file__]
 
 
 def lean_app() -> Flask:

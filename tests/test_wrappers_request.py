@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import io
 import json
-import sys
 import typing as t
 import weakref
 
@@ -27,6 +26,8 @@ from werkzeug.test import create_environ
 
 import torsyq
 from torsyq.wrappers import Request
+
+from .calls import calls_of
 
 ATTRIBUTES = sorted(
     name
@@ -159,13 +160,7 @@ def test_an_environ_without_anything_is_a_request() -> None:
 
 def test_making_a_request_is_one_call() -> None:
     environ = environ_of()
-    calls = []
-    sys.setprofile(lambda frame, event, _: calls.append(event) if event == "call" else None)
-    try:
-        Request(environ)
-    finally:
-        sys.setprofile(None)
-    assert len(calls) == 1
+    assert calls_of(lambda: Request(environ)) == 1
 
 
 def test_the_environ_knows_its_request() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-import sys
 import typing as t
 from datetime import datetime
 from datetime import UTC
@@ -26,6 +25,8 @@ from werkzeug.wrappers import Response as BaseResponse
 import torsyq
 from torsyq.headers import Headers
 from torsyq.wrappers import Response
+
+from .calls import calls_of
 
 ABSURD = "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
 
@@ -369,16 +370,6 @@ def test_threads_that_read_a_response_at_once_see_the_same() -> None:
 
 
 # Calls
-
-
-def calls_of(function: t.Callable[[], t.Any]) -> int:
-    calls = []
-    sys.setprofile(lambda frame, event, _: calls.append(frame) if event == "call" else None)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return len(calls) - 1  # But the lambda itself.
 
 
 def test_making_and_sending_text_is_one_call_each() -> None:
