@@ -59,14 +59,21 @@ def _run_loop(made: Latch, errors: list[BaseException]) -> None:
     # Under gevent a loop belongs to the thread it was made in.
     global _loop
     try:
-        _loop = asyncio.new_event_loop()
+        loop = _loop = asyncio.new_event_loop()
     except BaseException as error:
         # The caller's, who would wait for ever.
         errors.append(error)
         return
     finally:
         made.release()
-    _loop.run_forever()
+    while not loop.is_closed():
+        # Not even who stops it ends it: the next request would wait for ever.
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Of a task or a callback that no request waits for.
+            message = "Something on the event loop tried to end it"
+            loop.call_exception_handler({"message": message, "exception": error})
 
 
 def _forget() -> None:
@@ -153,6 +160,8 @@ def _run(
 class _Call:
     """A coroutine that a thread waits for."""
 
+    _has_begun = False
+
     def __init__(
         self,
         func: t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]],
@@ -167,8 +176,16 @@ class _Call:
     def start(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         # The loop itself knows its tasks only weakly.
         self._task = loop.create_task(self._settle(), context=context)
+        self._task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if not self._has_begun:
+            # Cancelled before that, by who cancels all tasks: no line of it has run.
+            self._error = asyncio.CancelledError()
+            self._ended.release()
 
     async def _settle(self) -> None:
+        self._has_begun = True
         try:
             self._result = await self._func(*self._args, **self._kwargs)
         # Also SystemExit and KeyboardInterrupt: they are the caller's and must not end the loop.
