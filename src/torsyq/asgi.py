@@ -145,7 +145,7 @@ class Asgi(Lifespan):
                 if self.config["DEBUG"]:
                     walk = watched(walk, self.logger)
                 return walk(ctx, environ, answer.start_response)  # type: ignore[no-any-return]
-        return self._in_thread(self._walk_in_thread, environ, answer)
+        return self._in_thread(self._walk_in_thread, environ, answer, stop=answer.stop)
 
     _doorman: Doorman | None = None
 
@@ -181,14 +181,19 @@ class Asgi(Lifespan):
             if type(body) is Chunks and body.awaitable is not None:
                 await answer.send_awaitable(body, body.awaitable)
             else:
-                await answer.send_whole(await self._in_thread(answer.pump, body))
+                await answer.send_whole(await self._in_thread(answer.pump, body, stop=answer.stop))
         finally:
             if not answer.has_body and hasattr(body, "close"):
                 body.close()
 
-    async def _in_thread(self, func: t.Callable[..., t.Any], *args: t.Any) -> t.Any:
+    async def _in_thread(
+        self,
+        func: t.Callable[..., t.Any],
+        *args: t.Any,
+        stop: t.Callable[[], None] | None = None,
+    ) -> t.Any:
         """Run *func* in a worker thread; what it changes of context variables stays there."""
-        return await settled(self.thread_pool.submit(copy_context().run, func, *args))
+        return await settled(self.thread_pool.submit(copy_context().run, func, *args), stop)
 
     # Where to walk.
 

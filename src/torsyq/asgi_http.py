@@ -28,6 +28,7 @@ from .lazy import deferred
 if t.TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
+    from concurrent.futures import Future
 
     from _typeshed.wsgi import WSGIEnvironment
 else:
@@ -289,6 +290,10 @@ class Answer:
     #: Whether nobody wants the rest.
     client_is_gone = False
 
+    # Whether a worker thread is to do no more for it, and the piece that it waits for being sent.
+    _is_stopped = False
+    _sending: Future[None] | None = None
+
     def __init__(self, body: t.Any, receive: Receive, send: Send, doorman: Doorman) -> None:
         self._body, self._receive, self.send = body, receive, send
         self._answering = asyncio.current_task(doorman.loop)
@@ -314,6 +319,14 @@ class Answer:
         if not self.client_is_gone:
             self.client_is_gone = True
             self._answering.cancel()  # type: ignore[union-attr]
+
+    def stop(self) -> None:
+        """Have the worker thread end what it does: the client is gone, or the server stops."""
+        self._is_stopped = True
+        if self._sending is not None:
+            self._sending.cancel()
+        if isinstance(self._body, Incoming):
+            self._body.stop()
 
     def end(self) -> None:
         """Listen no more, and let go of the request's body."""
@@ -375,7 +388,11 @@ class Answer:
         await self.send_whole([])
 
     def _send_from_thread(self, piece: bytes) -> None:
-        asyncio.run_coroutine_threadsafe(self.send_piece(piece), self.loop).result()
+        sending = asyncio.run_coroutine_threadsafe(self.send_piece(piece), self.loop)
+        self._sending = sending
+        if self._is_stopped:
+            sending.cancel()
+        sending.result()
 
     def pump(self, body: Iterable[bytes]) -> list[bytes]:
         """Send *body* from a worker thread; what remains to be sent.
@@ -389,7 +406,7 @@ class Answer:
         rest = b""
         try:
             for piece in _pieces_of_file(body) if is_file else body:
-                if self.client_is_gone:
+                if self._is_stopped:
                     return []
                 if rest:
                     self._send_from_thread(rest)

@@ -9,6 +9,7 @@ view slows its client and not the machine.
 from __future__ import annotations
 
 import typing as t
+from contextvars import copy_context
 from io import BytesIO
 
 from werkzeug.exceptions import ClientDisconnected
@@ -18,6 +19,7 @@ from .loop import runs_here
 
 if t.TYPE_CHECKING:
     import asyncio
+    from concurrent.futures import Future
 else:
     asyncio = deferred("asyncio")
 
@@ -44,6 +46,12 @@ class Incoming:
         self.on_end = on_end
         self._receive = receive
         self._loop = asyncio.get_running_loop()
+        # SECURITY: uvicorn reads on in the context in which it is asked to, and so does all that
+        # comes later on that line. It must not be the context of this request: the next one,
+        # perhaps another client's behind a proxy, would see its g.
+        self._context = copy_context()
+        self._arriving: Future[bytes] | None = None
+        self._is_unwanted = False
         self._begun: t.IO[bytes] = BytesIO() if begun is None else begun
         self._kept = b""
         self.has_ended = False
@@ -56,7 +64,9 @@ class Incoming:
         if self._kept:
             piece, self._kept = self._kept, b""
             return piece
-        return self._begun.read(_PIECE) or await self._arrival()
+        return self._begun.read(_PIECE) or await self._loop.create_task(
+            self._arrival(), context=self._context
+        )
 
     async def _arrival(self) -> bytes:
         while not self.has_ended:
@@ -83,7 +93,24 @@ class Incoming:
                 " or '.get_json()'. Iterate over the body with 'async for piece in"
                 " request.stream', or leave 'stream_body' out."
             )
-        return asyncio.run_coroutine_threadsafe(self._arrival(), self._loop).result()
+        # A copy, since the loop may be in the context at this moment.
+        self._arriving = arriving = self._context.copy().run(
+            asyncio.run_coroutine_threadsafe, self._arrival(), self._loop
+        )
+        if self._is_unwanted:
+            arriving.cancel()
+        try:
+            return arriving.result()
+        except Exception:
+            if arriving.cancelled():
+                raise ClientDisconnected() from None
+            raise
+
+    def stop(self) -> None:
+        """Let a thread that waits for the rest wait no longer: for it, the client has gone."""
+        self._is_unwanted = True
+        if self._arriving is not None:
+            self._arriving.cancel()
 
     def read(self, size: int = -1) -> bytes:
         """*size* bytes, fewer only at the end; all of them if it is negative."""

@@ -266,8 +266,10 @@ async def run_in_thread(
         adopt(context)
 
 
-async def settled(work: t.Any) -> t.Any:
+async def settled(work: t.Any, stop: t.Callable[[], object] | None = None) -> t.Any:
     """The result of *work*, a future of a pool; a cancelled caller leaves no thread behind.
+
+    :param stop: called where a cancelled caller has to wait for the thread, to tell it so.
 
     PERF: one future of the loop's where :func:`asyncio.wrap_future` and :func:`asyncio.shield`
     make three, and a turn of the loop less.
@@ -280,6 +282,8 @@ async def settled(work: t.Any) -> t.Any:
                 raise asyncio.CancelledError()
         except asyncio.CancelledError:
             if not work.cancel():
+                if stop is not None:
+                    stop()
                 while not work.done():
                     # Told twice: the thread goes on all the same.
                     with suppress(asyncio.CancelledError):
