@@ -18,6 +18,7 @@ from werkzeug.wsgi import FileWrapper
 
 from .body import Chunks
 from .body import content_length
+from .body import IN_MEMORY
 from .body import OPENING_PAUSE
 from .body import Pieces
 from .incoming import Incoming
@@ -36,9 +37,6 @@ else:
 
 Scope = t.MutableMapping[str, t.Any]
 Send = t.Callable[[Message], t.Awaitable[None]]
-
-# A body beyond this many bytes waits on disk.
-_IN_MEMORY = 512 * 1024
 
 # Seconds between two looks round.
 _PATIENCE = 0.02
@@ -180,7 +178,7 @@ async def receive_body(receive: Receive, environ: WSGIEnvironment, limit: int | 
         environ["wsgi.input"] = BytesIO(body)
         size = len(body)
     else:
-        file = environ["wsgi.input"] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (closed after the walk)
+        file = environ["wsgi.input"] = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (closed after the walk)
         try:
             size = file.write(body)
             while message.get("more_body", False):

@@ -115,11 +115,13 @@ def runs_here(loop: asyncio.AbstractEventLoop) -> bool:
 
 def run_coroutine(
     func: t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]],
+    prepare: t.Callable[[], object] | None = None,
 ) -> t.Callable[..., t.Any]:
     """Make a plain function that runs the ``async def`` *func* on the current loop and waits.
 
     The coroutine sees the caller's context variables, and the caller sees what it changed.
 
+    :param prepare: called before, in the caller's thread.
     :raises RuntimeError: (when called) by a coroutine of that loop, which would wait for itself.
 
     Example::
@@ -129,6 +131,8 @@ def run_coroutine(
 
     @wraps(func)
     def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        if prepare is not None:
+            prepare()
         context = copy_context()
         try:
             return _run(context, func, args, kwargs)
