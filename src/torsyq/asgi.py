@@ -166,7 +166,9 @@ class Asgi(Lifespan):
             return None
         return ctx
 
-    def _walk_in_thread(self, environ: WSGIEnvironment, answer: Answer) -> list[bytes] | Chunks:
+    def _walk_in_thread(
+        self, environ: WSGIEnvironment, answer: Answer
+    ) -> list[bytes] | Chunks | None:
         """The WSGI application, middleware included; what remains to be sent of its answer."""
         cls: t.Any = type(self)
         # COMPAT: Sentry's SDK puts its middleware in the place of Flask.__call__.
@@ -180,8 +182,13 @@ class Asgi(Lifespan):
         try:
             if type(body) is Chunks and body.awaitable is not None:
                 await answer.send_awaitable(body, body.awaitable)
+                return
+            if not answer.has_body:
+                body = await self._in_thread(answer.pump, body, stop=answer.stop)
+            if body is None:
+                await answer.send_file(self._in_thread)
             else:
-                await answer.send_whole(await self._in_thread(answer.pump, body, stop=answer.stop))
+                await answer.send_whole(body)
         finally:
             if not answer.has_body and hasattr(body, "close"):
                 body.close()

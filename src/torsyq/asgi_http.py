@@ -14,6 +14,7 @@ from tempfile import SpooledTemporaryFile
 from urllib.parse import unquote_to_bytes
 
 from werkzeug.exceptions import ClientDisconnected
+from werkzeug.wsgi import _RangeWrapper
 from werkzeug.wsgi import FileWrapper
 
 from .body import Chunks
@@ -43,6 +44,9 @@ _PATIENCE = 0.02
 
 # A file's piece in one message.
 _FILE_PIECE = 256 * 1024
+
+# A file as a body, and a part of one.
+_FILES = {FileWrapper, _RangeWrapper}
 
 # After so many pieces of a stream, others have their turn.
 _BREATH = 16
@@ -292,6 +296,9 @@ class Answer:
     _is_stopped = False
     _sending: Future[None] | None = None
 
+    # A file that is being sent.
+    _file: t.Any = None
+
     def __init__(self, body: t.Any, receive: Receive, send: Send, doorman: Doorman) -> None:
         self._body, self._receive, self.send = body, receive, send
         self._answering = asyncio.current_task(doorman.loop)
@@ -333,6 +340,8 @@ class Answer:
             self._listening.cancel()
         if self.client_is_gone:
             self._answering.uncancel()  # type: ignore[union-attr]
+        if self._file is not None:
+            self._file.close()
         self._body.close()
 
     def start_response(
@@ -392,32 +401,41 @@ class Answer:
             sending.cancel()
         sending.result()
 
-    def pump(self, body: Iterable[bytes]) -> list[bytes]:
+    def pump(self, body: Iterable[bytes]) -> list[bytes] | None:
         """Send *body* from a worker thread; what remains to be sent.
 
-        A list remains whole, and so does a small file: then no thread waits for the client.
+        A list remains whole, and so does a small file; a large one is for :meth:`send_file`.
         """
         if type(body) is list:
             return [*self._written, *body]
         self.has_body = True
-        is_file = type(body) is FileWrapper
-        rest = b""
+        is_closed_here = True
         try:
-            for piece in _pieces_of_file(body) if is_file else body:
+            if type(body) in _FILES:
+                self._ahead = [*self._written, _piece_of_file(body)], _piece_of_file(body)
+                if self._ahead[1]:
+                    is_closed_here = False
+                    self._file = body
+                    return None
+                return self._ahead[0]
+            for piece in body:
                 if self._is_stopped:
                     return []
-                if rest:
-                    self._send_from_thread(rest)
-                rest = b"".join([*self._written, piece]) if self._written else piece
+                self._send_from_thread(b"".join([*self._written, piece]))
                 self._written = ()
-                if not is_file:
-                    self._send_from_thread(rest)
-                    rest = b""
-            return [*self._written, rest]
+            return [*self._written]
         finally:
             close = getattr(body, "close", None)
-            if close is not None:
+            if close is not None and is_closed_here:
                 close()
+
+    async def send_file(self, in_thread: t.Callable[..., t.Awaitable[bytes]]) -> None:
+        """Send a large file, which is read in threads. None of them waits for the client."""
+        pieces, ahead = self._ahead
+        while ahead:
+            await self.send_piece(b"".join(pieces))
+            pieces, ahead = [ahead], await in_thread(_piece_of_file, self._file)
+        await self.send_whole(pieces)
 
 
 class Stream:
@@ -497,5 +515,13 @@ class Stream:
             self._look_again(self._pause)
 
 
-def _pieces_of_file(body: t.Any) -> t.Iterator[bytes]:
-    return iter(lambda: body.file.read(_FILE_PIECE), b"")
+def _piece_of_file(body: t.Any) -> bytes:
+    if type(body) is FileWrapper:
+        return body.file.read(_FILE_PIECE)
+    pieces, size = [], 0
+    for piece in body:
+        pieces.append(piece)
+        size += len(piece)
+        if size >= _FILE_PIECE:
+            break
+    return b"".join(pieces)
