@@ -25,6 +25,7 @@ from torsyq import g
 from torsyq import request
 from torsyq import session
 from torsyq import stream_with_context
+from torsyq.globals import _cv_app
 from torsyq.globals import _cv_request
 from torsyq.testing import FlaskClient
 from torsyq.views import MethodView
@@ -32,6 +33,7 @@ from torsyq.views import View
 
 from .asgi import Exchange
 from .asgi import exchange
+from .asgi import Message
 from .asgi import scope
 from .asgi import until
 from .calls import Calls
@@ -543,6 +545,42 @@ def test_a_body_is_read_while_it_arrives(app: Flask, kind: str) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_server_asked_for_more_of_a_body_does_not_see_the_request(app: Flask, kind: str) -> None:
+    """Where it begins to read, uvicorn remembers the context for the requests that come next on
+    the connection, perhaps another client's behind a proxy. They would have seen the first's g."""
+    seen: list[t.Any] = []
+    mine: ContextVar[str] = ContextVar("mine")
+
+    @app.before_request
+    def before() -> None:
+        mine.set("of the request")
+
+    @app.post("/sync", stream_body=True)
+    def sync_view() -> str:
+        return str(len(request.stream.read()))
+
+    @app.post("/async", stream_body=True)
+    async def async_view() -> str:
+        return str(len([piece async for piece in stream()]))
+
+    class Server(Exchange):
+        async def receive(self) -> Message:
+            seen.append([var.get(None) for var in (_cv_request, _cv_app, mine)])
+            return await super().receive()
+
+    async def run() -> None:
+        it = Server(app, scope(f"/{kind}", "POST"))
+        task = asyncio.create_task(it.run())
+        for number in range(3):
+            await until(lambda: it.received == number)  # noqa: B023
+            it.tell(b"x", more=number < 2)
+        await task
+
+    asyncio.run(run())
+    assert seen == [[None, None, None]] * 3
+
+
 def test_a_slow_view_takes_nothing_in_advance(app: Flask) -> None:
     go = asyncio.Event()
 
@@ -768,6 +806,63 @@ def test_the_servers_own_cancelling_is_not_swallowed(app: Flask) -> None:
             await task
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("client", ["reads", "does not read"])
+def test_the_servers_own_cancelling_ends_a_stream_of_a_thread(app: Flask, client: str) -> None:
+    """It has no end by itself, and the server would wait for it."""
+    events: list[str] = []
+
+    @app.get("/")
+    def view() -> t.Iterator[str]:
+        try:
+            while True:
+                yield "x"
+        finally:
+            events.append("closed")
+
+    class Reader(Exchange):
+        async def send(self, message: Message) -> None:
+            await super().send(message)
+            if len(self.sent) == 5 and client == "does not read":
+                await asyncio.Event().wait()
+
+    async def run() -> None:
+        it = Reader(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: len(it.sent) >= 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert events == ["closed"]
+
+    asyncio.run(run())
+
+
+def test_the_servers_own_cancelling_ends_a_thread_that_waits_for_the_body(app: Flask) -> None:
+    events: list[t.Any] = []
+
+    @app.post("/", stream_body=True)
+    def view() -> str:
+        events.append("waits")
+        try:
+            return str(request.stream.read())
+        except ClientDisconnected as error:
+            events.append(type(error))
+            raise
+
+    async def run() -> None:
+        it = Exchange(app, scope(method="POST"))
+        it.tell(b"begins", more=True)
+        task = asyncio.create_task(it.run())
+        await until(lambda: it.received == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert events == ["waits", ClientDisconnected]
 
 
 @pytest.mark.parametrize("pieces", [[b""], [b"abc"], [b"", b"abc"], [b"ab", b"c"], [b"", b""]])

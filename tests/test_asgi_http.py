@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 import tracemalloc
 import typing as t
+from contextlib import nullcontext
 from io import BytesIO
 
 import pytest
@@ -24,6 +25,7 @@ from torsyq.wrappers import Request
 
 from .asgi import Exchange
 from .asgi import exchange
+from .asgi import Message
 from .asgi import scope
 from .asgi import until
 
@@ -329,6 +331,84 @@ def test_a_file_is_sent_in_few_messages_and_ranges_are_served(app: Flask, tmp_pa
         assert len(large.sent) <= 6
         part = asyncio.run(run(f"/{kind}/large", ("range", "bytes=5-300000")))
         assert (part.status, part.body) == (206, data[5:300001])
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("more", [[], [("range", "bytes=1-")]], ids=["whole", "range"])
+def test_no_thread_waits_for_the_client_of_a_large_file(
+    app: Flask, tmp_path: t.Any, kind: str, more: list[tuple[str, str]]
+) -> None:
+    """So few slow readers cannot keep all threads, and everyone else, waiting."""
+    app.config["ASGI_THREADS"] = 1
+    (tmp_path / "large").write_bytes(b"x" * 1_000_000)
+
+    @app.get("/sync")
+    def sync_view() -> t.Any:
+        return send_file(tmp_path / "large")
+
+    @app.get("/async")
+    async def async_view() -> t.Any:
+        return send_file(tmp_path / "large")
+
+    @app.get("/other")
+    def other() -> str:
+        return "other"
+
+    async def run() -> None:
+        go, reads = asyncio.Event(), asyncio.Event()
+
+        class SlowReader(Exchange):
+            async def send(self, message: Message) -> None:
+                await super().send(message)
+                if len(self.sent) == 2:
+                    reads.set()
+                    await go.wait()
+
+        slow = SlowReader(app, scope(f"/{kind}", headers=headers(("host", "x"), *more)))
+        slow.tell()
+        task = asyncio.create_task(slow.run())
+        await asyncio.wait_for(reads.wait(), 30)
+        assert (await asyncio.wait_for(exchange(app, "/other"), 30)).body == b"other"
+        assert not task.done()
+        go.set()
+        await task
+        assert slow.body == b"x" * (1_000_000 - len(more))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["client leaves", "server stops"])
+def test_a_large_file_is_closed_when_nobody_takes_it(
+    app: Flask, tmp_path: t.Any, leaves: bool
+) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 1_000_000)
+    opened: list[t.IO[bytes]] = []
+
+    @app.get("/")
+    def view() -> t.Any:
+        opened.append((tmp_path / "large").open("rb"))
+        return send_file(opened[0], mimetype="text/plain")
+
+    class NoReader(Exchange):
+        async def send(self, message: Message) -> None:
+            await super().send(message)
+            if len(self.sent) == 2:
+                await asyncio.Event().wait()
+
+    async def run() -> None:
+        it = NoReader(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: len(it.sent) == 2)
+        if leaves:
+            it.disconnect()
+        else:
+            task.cancel()
+        with nullcontext() if leaves else pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 30)
+        assert opened[0].closed
+
+    asyncio.run(run())
 
 
 def test_an_error_before_the_first_piece_reaches_the_server_before_an_answer(app: Flask) -> None:

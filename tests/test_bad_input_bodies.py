@@ -6,7 +6,9 @@ Each test runs over WSGI and over ASGI. Where Flask on Werkzeug fails, a test be
 from __future__ import annotations
 
 import io
+import threading
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 import flask
 import pytest
@@ -261,3 +263,80 @@ def test_a_length_that_is_none_is_no_error_of_ours(ask: Lane, length: str) -> No
     odd = Ask(b"/data", "POST", headers=headers, body=b"abc", length=None)
     assert ask(app, odd).status in {200, 400, 413}
     fine(ask, app)
+
+
+class Late:
+    """A body that the client does not send before it is told to."""
+
+    def __init__(self) -> None:
+        self.wanted, self.sent = threading.Event(), threading.Event()
+        self.body = io.BytesIO(b"a=1")
+
+    def read(self, size: int) -> bytes:
+        self.wanted.set()
+        assert self.sent.wait(30)
+        return self.body.read(size)
+
+
+def form_app(reads: str) -> Flask:
+    """An app of async functions, one of which reads the form of a POST."""
+    app = Flask("app")
+
+    async def read(error: Exception | None = None) -> t.Any:
+        return request.form["a"] if request.method == "POST" else None
+
+    async def other() -> str:
+        return "other"
+
+    if reads == "before_request":
+        app.before_request(read)
+    elif reads == "errorhandler":
+        app.register_error_handler(405, read)
+    else:
+        app.add_url_rule("/", view_func=read, methods=["POST"], endpoint="post")
+    app.add_url_rule("/", view_func=other)
+    return app
+
+
+@pytest.mark.parametrize("reads", ["view", "before_request", "errorhandler"])
+@pytest.mark.parametrize("ending", [{"CONTENT_LENGTH": "3"}, {"wsgi.input_terminated": True}])
+def test_a_slow_sender_holds_up_nobody_elses_async_view(
+    reads: str, ending: dict[str, t.Any]
+) -> None:
+    """Under WSGI they share one event loop, which must not wait for one client's body."""
+    app, late = form_app(reads), Late()
+    environ = environ_of(Ask(method="POST", length=None))
+    environ |= {"wsgi.input": late, "CONTENT_TYPE": "application/x-www-form-urlencoded", **ending}
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(call_wsgi, app, environ)
+        try:
+            assert late.wanted.wait(30)
+            assert threads.submit(over_wsgi, app, Ask()).result(30).text == "other"
+            assert not slow.done()
+        finally:
+            late.sent.set()
+        assert slow.result(30).text == "1"
+
+
+def test_a_body_that_a_view_streams_or_has_begun_is_left_where_it_is() -> None:
+    app = Flask("app")
+
+    async def size() -> int:
+        return len([piece async for piece in t.cast("t.Any", request.stream)])
+
+    @app.post("/streams", stream_body=True)
+    async def streams() -> str:
+        assert not late.wanted.is_set()
+        late.sent.set()
+        return f"{await size()} piece"
+
+    @app.post("/begun")
+    def begun() -> str:
+        late.sent.set()
+        first = request.stream.read(1)
+        return f"{first!r} {app.ensure_sync(size)()} piece"
+
+    for path, expected in (b"/streams", "1 piece"), (b"/begun", "b'a' 1 piece"):
+        late = Late()
+        environ = environ_of(Ask(path, "POST", length="3")) | {"wsgi.input": late}
+        assert call_wsgi(app, environ).text == expected

@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import typing as t
+from functools import partial
 from itertools import chain
 from itertools import repeat
 from pathlib import Path
@@ -24,6 +25,7 @@ from torsyq.body import AT_ONCE
 from torsyq.body import Chunks
 from torsyq.body import content_length
 from torsyq.body import encode_chunks
+from torsyq.body import gather_body
 from torsyq.body import open_body
 from torsyq.body import read_body as read_announced
 
@@ -98,6 +100,56 @@ def test_a_whole_body_is_what_werkzeug_reads(
         lambda: get_input_stream(environ_of(data, length, ended), max_content_length=maximum).read()
     )
     assert outcome(lambda: read_body(environ_of(data, length, ended), maximum)) == expected
+
+
+errors = st.sampled_from([None, OSError("Invalid chunk header"), ValueError("closed")])
+
+
+def lines_of(environ: dict[str, t.Any]) -> list[bytes]:
+    stream = environ["wsgi.input"]
+    return [stream.readline(), stream.readline(2), *stream]
+
+
+@given(bodies, lengths, st.booleans(), maxima, errors)
+def test_a_gathered_body_is_read_as_where_it_came_from(
+    data: bytes, length: str | None, ended: bool, maximum: int | None, error: Exception | None
+) -> None:
+    def gathered(given: int | None) -> dict[str, t.Any]:
+        environ = environ_of(data, length, ended, partial(Socket, error=error))
+        gather_body(environ, given)
+        return environ
+
+    environ = environ_of(data, length, ended, partial(Socket, error=error))
+    expected = outcome(lambda: open_body(environ, maximum).read())
+    assert outcome(lambda: open_body(gathered(maximum), maximum).read()) == expected
+    # A view may raise its own limit.
+    assert outcome(lambda: open_body(gathered(0), maximum).read()) == expected
+    assert outcome(lambda: open_body(gathered(3), maximum).read()) == expected
+
+
+@given(st.lists(st.sampled_from([b"a", b"\n"])).map(b"".join), maxima)
+def test_a_gathered_body_has_the_lines_of_the_whole(data: bytes, maximum: int | None) -> None:
+    environ = environ_of(data, None, True, Socket)
+    gather_body(environ, maximum)
+    assert lines_of(environ) == lines_of({"wsgi.input": io.BytesIO(data)})
+
+
+def test_an_environment_without_a_body_has_none_to_gather() -> None:
+    """As those that are made by hand."""
+    for environ in {}, {"CONTENT_LENGTH": "3"}, environ_of(b"x", "0", True, Socket):
+        before = dict(environ)
+        gather_body(environ, None)
+        assert environ == before
+
+
+def test_no_more_than_the_body_and_the_limit_is_gathered() -> None:
+    for length, maximum, left in (("3", None, b"def"), ("3", 2, b"abcdef"), (None, 2, b"def")):
+        source = Socket(b"abcdef")
+        environ = environ_of(b"", length, True, lambda _: source)  # noqa: B023
+        if length is not None:
+            del environ["wsgi.input_terminated"]
+        gather_body(environ, maximum)
+        assert source.data == left
 
 
 @pytest.mark.parametrize("ended", [False, True])

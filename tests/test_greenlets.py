@@ -195,3 +195,31 @@ print(finished.wait(20))
 """
     done = run(tmp_path, "-c", PATCHES["gevent"] + APP + program)
     assert (done.stdout.splitlines(), done.stderr) == (["short", "True"], "")
+
+
+def test_an_async_view_has_a_body_that_comes_late(patched: t.Callable[[str], list[str]]) -> None:
+    """A socket of greenlets can be read by these only, not by the thread of the event loop."""
+    assert patched("""
+import socket
+
+@app.post("/whole")
+async def whole():
+    return request.data
+
+@app.post("/streamed", stream_body=True)
+async def streamed():
+    return b"".join([piece async for piece in request.stream])
+
+def send(client):
+    time.sleep(0.05)
+    client.sendall(b"body")
+    client.close()
+
+for path in "/whole", "/streamed":
+    ours, theirs = socket.socketpair()
+    sending = spawn(send, theirs)
+    with ours, ours.makefile("rb") as body:
+        late = {"wsgi.input": body, "CONTENT_LENGTH": "4"}
+        print(client().post(path, environ_overrides=late).text)
+    joinall([sending])
+""") == ["body", "body"]

@@ -147,6 +147,66 @@ def test_a_coroutine_that_ends_the_process_does_not_end_the_loop() -> None:
     assert run_coroutine(one)() == 1
 
 
+def leave() -> None:
+    raise SystemExit(3)
+
+
+async def leave_later() -> None:
+    leave()
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda loop: loop.stop(),
+        lambda loop: loop.call_soon(leave),
+        lambda loop: loop.create_task(leave_later()),
+    ],
+    ids=["stops it", "has a callback that exits", "has a task that exits"],
+)
+def test_no_coroutine_ends_the_loop_of_the_others(
+    end: t.Callable[[asyncio.AbstractEventLoop], t.Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def one() -> int:
+        return 1
+
+    async def view() -> None:
+        task = end(asyncio.get_running_loop())
+        await asyncio.sleep(0.001)
+        if isinstance(task, asyncio.Task):
+            task.exception()
+
+    run_coroutine(view)()
+    assert run_coroutine(one)() == 1
+    logged = [str(record.exc_info and record.exc_info[1]) for record in caplog.records]
+    assert logged in ([], ["3"])
+
+
+def test_a_coroutine_cancelled_before_it_began_is_cancelled_for_its_caller() -> None:
+    """As by a view that cancels all tasks there are."""
+    begun: list[str] = []
+    waits = threading.Event()
+
+    async def never() -> None:
+        begun.append("never")
+
+    async def cancel_who_comes() -> bool:
+        known = asyncio.all_tasks()
+        waits.set()
+        async with asyncio.timeout(30):
+            while not (others := asyncio.all_tasks() - known):
+                await asyncio.sleep(0)
+        return all(task.cancel() for task in others)
+
+    with ThreadPoolExecutor(1) as pool:
+        cancelling = pool.submit(run_coroutine(cancel_who_comes))
+        assert waits.wait(30)
+        with pytest.raises(asyncio.CancelledError):
+            run_coroutine(never)()
+        assert cancelling.result(30)
+    assert begun == []
+
+
 def test_the_serving_loop_is_taken_where_there_is_one() -> None:
     async def which() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
@@ -382,6 +442,7 @@ def test_a_loop_that_cannot_be_made_is_the_callers_error(monkeypatch: pytest.Mon
             lasting_loop()
     made = lasting_loop()
     assert asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "it runs"), made).result() == "it runs"
+    # It runs for ever, but for what stands in the way.
+    monkeypatch.setattr(made, "run_forever", made.close)
     made.call_soon_threadsafe(made.stop)
-    until("the loop to stop", lambda: not made.is_running())
-    made.close()
+    until("the loop to be closed", made.is_closed)

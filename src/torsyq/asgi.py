@@ -160,7 +160,7 @@ class Asgi(Lifespan):
                 if self.config["DEBUG"]:
                     walk = watched(walk, self)
                 return walk(ctx, environ, answer.start_response)  # type: ignore[no-any-return]
-        return self._in_thread(self._walk_in_thread, environ, answer)
+        return self._in_thread(self._walk_in_thread, environ, answer, stop=answer.stop)
 
     def _matched(self, environ: WSGIEnvironment) -> RequestContext | None:
         try:
@@ -171,7 +171,9 @@ class Asgi(Lifespan):
             return None
         return ctx
 
-    def _walk_in_thread(self, environ: WSGIEnvironment, answer: Answer) -> list[bytes] | Chunks:
+    def _walk_in_thread(
+        self, environ: WSGIEnvironment, answer: Answer
+    ) -> list[bytes] | Chunks | None:
         """The WSGI application, middleware included; what remains to be sent of its answer."""
         cls: t.Any = type(self)
         # COMPAT: Sentry's SDK puts its middleware in the place of Flask.__call__.
@@ -185,15 +187,25 @@ class Asgi(Lifespan):
         try:
             if type(body) is Chunks and body.awaitable is not None:
                 await answer.send_awaitable(body, body.awaitable)
+                return
+            if not answer.has_body:
+                body = await self._in_thread(answer.pump, body, stop=answer.stop)
+            if body is None:
+                await answer.send_file(self._in_thread)
             else:
-                await answer.send_whole(await self._in_thread(answer.pump, body))
+                await answer.send_whole(body)
         finally:
             if not answer.has_body and hasattr(body, "close"):
                 body.close()
 
-    async def _in_thread(self, func: t.Callable[..., t.Any], *args: t.Any) -> t.Any:
+    async def _in_thread(
+        self,
+        func: t.Callable[..., t.Any],
+        *args: t.Any,
+        stop: t.Callable[[], None] | None = None,
+    ) -> t.Any:
         """Run *func* in a worker thread; what it changes of context variables stays there."""
-        return await settled(self.thread_pool.submit(copy_context().run, func, *args))
+        return await settled(self.thread_pool.submit(copy_context().run, func, *args), stop)
 
     # Where to walk.
 

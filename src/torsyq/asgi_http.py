@@ -14,17 +14,19 @@ from tempfile import SpooledTemporaryFile
 from urllib.parse import unquote_to_bytes
 
 from werkzeug.exceptions import ClientDisconnected
+from werkzeug.wsgi import _RangeWrapper
 from werkzeug.wsgi import FileWrapper
 
 from .body import Chunks
 from .body import content_length
+from .body import IN_MEMORY
 from .body import OPENING_PAUSE
 from .body import Pieces
 from .incoming import Incoming
 from .incoming import Message
 from .incoming import Receive
 from .lazy import deferred
-from .loop import waited_for
+from .loop import Call
 from .statuses import STATUS_LINES
 
 if t.TYPE_CHECKING:
@@ -38,14 +40,14 @@ else:
 Scope = t.MutableMapping[str, t.Any]
 Send = t.Callable[[Message], t.Awaitable[None]]
 
-# A body beyond this many bytes waits on disk.
-_IN_MEMORY = 512 * 1024
-
 # Seconds between two looks round.
 _PATIENCE = 0.02
 
 # A file's piece in one message.
 _FILE_PIECE = 256 * 1024
+
+# A file as a body, and a part of one.
+_FILES = {FileWrapper, _RangeWrapper}
 
 # After so many pieces of a stream, others have their turn.
 _BREATH = 16
@@ -228,7 +230,7 @@ async def receive_body(
         environ["wsgi.input"] = BytesIO(body)
         size = len(body)
     else:
-        file = environ["wsgi.input"] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (closed after the walk)
+        file = environ["wsgi.input"] = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (closed after the walk)
         try:
             size = file.write(body)
             while message.get("more_body", False):
@@ -362,6 +364,13 @@ class Answer:
     #: Whether nobody wants the rest.
     client_is_gone = False
 
+    # Whether a worker thread is to do no more for it, and the piece that it waits for being sent.
+    _is_stopped = False
+    _sending: Call | None = None
+
+    # A file that is being sent.
+    _file: t.Any = None
+
     def __init__(self, body: t.Any, receive: Receive, send: Send, doorman: Doorman) -> None:
         self._body, self._receive, self.send = body, receive, send
         self._answering = asyncio.current_task(doorman.loop)
@@ -388,6 +397,14 @@ class Answer:
             self.client_is_gone = True
             self._answering.cancel()  # type: ignore[union-attr]
 
+    def stop(self) -> None:
+        """Have the worker thread end what it does: the client is gone, or the server stops."""
+        self._is_stopped = True
+        if self._sending is not None:
+            self._sending.cancel()
+        if isinstance(self._body, Incoming):
+            self._body.stop()
+
     def end(self) -> None:
         """Listen no more, and let go of the request's body."""
         self._doorman.present.discard(self)
@@ -395,6 +412,8 @@ class Answer:
             self._listening.cancel()
         if self.client_is_gone:
             self._answering.uncancel()  # type: ignore[union-attr]
+        if self._file is not None:
+            self._file.close()
         self._body.close()
 
     def start_response(
@@ -444,34 +463,46 @@ class Answer:
         await self.send_whole([])
 
     def _send_from_thread(self, piece: bytes) -> None:
-        waited_for(self.loop, self.send_piece, piece)
+        self._sending = sending = Call(self.send_piece, piece).begin(self.loop)
+        if self._is_stopped:
+            sending.cancel()
+        sending.wait()
 
-    def pump(self, body: Iterable[bytes]) -> list[bytes]:
+    def pump(self, body: Iterable[bytes]) -> list[bytes] | None:
         """Send *body* from a worker thread; what remains to be sent.
 
-        A list remains whole, and so does a small file: then no thread waits for the client.
+        A list remains whole, and so does a small file; a large one is for :meth:`send_file`.
         """
         if type(body) is list:
             return [*self._written, *body]
         self.has_body = True
-        is_file = type(body) is FileWrapper
-        rest = b""
+        is_closed_here = True
         try:
-            for piece in _pieces_of_file(body) if is_file else body:
-                if self.client_is_gone:
+            if type(body) in _FILES:
+                self._ahead = [*self._written, _piece_of_file(body)], _piece_of_file(body)
+                if self._ahead[1]:
+                    is_closed_here = False
+                    self._file = body
+                    return None
+                return self._ahead[0]
+            for piece in body:
+                if self._is_stopped:
                     return []
-                if rest:
-                    self._send_from_thread(rest)
-                rest = b"".join([*self._written, piece]) if self._written else piece
+                self._send_from_thread(b"".join([*self._written, piece]))
                 self._written = ()
-                if not is_file:
-                    self._send_from_thread(rest)
-                    rest = b""
-            return [*self._written, rest]
+            return [*self._written]
         finally:
             close = getattr(body, "close", None)
-            if close is not None:
+            if close is not None and is_closed_here:
                 close()
+
+    async def send_file(self, in_thread: t.Callable[..., t.Awaitable[bytes]]) -> None:
+        """Send a large file, which is read in threads. None of them waits for the client."""
+        pieces, ahead = self._ahead
+        while ahead:
+            await self.send_piece(b"".join(pieces))
+            pieces, ahead = [ahead], await in_thread(_piece_of_file, self._file)
+        await self.send_whole(pieces)
 
 
 class Stream:
@@ -550,5 +581,13 @@ class Stream:
             self._look_again(self._pause)
 
 
-def _pieces_of_file(body: t.Any) -> t.Iterator[bytes]:
-    return iter(lambda: body.file.read(_FILE_PIECE), b"")
+def _piece_of_file(body: t.Any) -> bytes:
+    if type(body) is FileWrapper:
+        return body.file.read(_FILE_PIECE)
+    pieces, size = [], 0
+    for piece in body:
+        pieces.append(piece)
+        size += len(piece)
+        if size >= _FILE_PIECE:
+            break
+    return b"".join(pieces)

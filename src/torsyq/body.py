@@ -10,6 +10,7 @@ from itertools import chain
 from itertools import groupby
 from itertools import repeat
 from itertools import starmap
+from tempfile import SpooledTemporaryFile
 from types import GeneratorType
 
 from werkzeug.exceptions import ClientDisconnected
@@ -18,9 +19,11 @@ from werkzeug.wsgi import ClosingIterator
 from werkzeug.wsgi import get_content_length
 from werkzeug.wsgi import LimitedStream
 
+from .greenlets import can_spawn
 from .incoming import Incoming
 from .lazy import deferred
 from .loop import EitherIterator
+from .workers import Greenlets
 
 if t.TYPE_CHECKING:
     import asyncio
@@ -37,6 +40,9 @@ else:
 # SECURITY: a length announced is not a length sent; no more than this is reserved on its word.
 AT_ONCE = 1 << 21
 _CHUNK = 1 << 16
+
+#: A body beyond this many bytes waits on disk.
+IN_MEMORY = 512 * 1024
 
 _chained = chain.from_iterable
 
@@ -58,7 +64,8 @@ class BodyStream(LimitedStream):
         else:
             # The server's stream may wait for the client.
             loop = asyncio.get_running_loop()
-            while piece := await loop.run_in_executor(None, self.read, _CHUNK):
+            executor = Greenlets() if can_spawn() else None
+            while piece := await loop.run_in_executor(executor, self.read, _CHUNK):
                 yield piece
 
     def _count(self, size: int) -> None:
@@ -112,6 +119,77 @@ class WholeStream(BodyStream):
         """Called when nothing more comes: too little, if more was announced."""
         if error is not None or (self._expected is not None and self._pos < self._expected):
             raise ClientDisconnected()
+
+
+class _Gathered(SpooledTemporaryFile[bytes]):
+    """A body that has arrived, on disk where it is large; closed with its request."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Broken:
+    """What remains of a body that broke off."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def read(self, size: int = -1) -> t.NoReturn:
+        raise self._error
+
+    readline = read
+
+
+class _Begun:
+    """A body whose beginning has arrived, and the rest of it."""
+
+    def __init__(self, begun: t.IO[bytes], rest: t.Any) -> None:
+        self._begun, self._rest = begun, rest
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._begun.read(size)
+        if size is None or size < 0:
+            return data + t.cast("bytes", self._rest.read(size))
+        return data or t.cast("bytes", self._rest.read(size))
+
+    def readline(self, size: int = -1) -> bytes:
+        line = self._begun.readline(size)
+        if line.endswith(b"\n") or len(line) == size:
+            return line
+        return line + t.cast("bytes", self._rest.readline(size - len(line) if size > 0 else -1))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+
+def gather_body(environ: WSGIEnvironment, maximum: int | None) -> None:
+    """Have ``wsgi.input`` hold the whole body, so that nobody waits for the client on reading it.
+
+    What goes beyond *maximum* is left with the server, and what broke off is an error on reading.
+    """
+    source = environ.get("wsgi.input")
+    if source is None or isinstance(source, (BytesIO, SpooledTemporaryFile, Incoming, _Begun)):
+        return
+    length = content_length(environ)
+    is_terminated = "wsgi.input_terminated" in environ
+    if length == 0 or (length is None and not is_terminated):
+        return
+    if maximum is not None and length is not None and length > maximum:
+        return
+    left = sys.maxsize if is_terminated or length is None else length
+    if maximum is not None:
+        left = min(left, maximum + 1)
+    gathered = _Gathered(IN_MEMORY)
+    rest: t.Any = None
+    try:
+        while left and (piece := source.read(min(left, _CHUNK))):
+            left -= gathered.write(piece)
+        if not left and is_terminated:
+            rest = source
+    except Exception as error:
+        rest = _Broken(error)
+    gathered.seek(0)
+    environ["wsgi.input"] = gathered if rest is None else _Begun(gathered, rest)
 
 
 def content_length(environ: WSGIEnvironment) -> int | None:

@@ -8,6 +8,7 @@ from inspect import CO_COROUTINE
 
 from .blocking import watched
 from .globals import _current_app_context
+from .globals import _current_request_context
 from .lazy import is_stock
 from .lazy import shared
 from .lazy import stock
@@ -65,7 +66,7 @@ class Calling(App):
         """
         if self.config["DEBUG"]:
             func = watched(func, self)
-        return run_coroutine(func)
+        return run_coroutine(func, _gather_body)
 
     @shared
     def thread_pool(self) -> Executor:
@@ -112,6 +113,13 @@ class Calling(App):
     def _sync_wrapper(self, func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
         # What Blinker wraps the sync receivers of a signal with, when it awaits the others.
         return partial(self._call, func)
+
+
+def _gather_body() -> None:
+    """Wait in this thread for the body of its request: on the loop, every request would wait."""
+    ctx = _current_request_context(None)
+    if ctx is not None:
+        ctx.request._gather_body()
 
 
 async def _called(

@@ -9,13 +9,14 @@ view slows its client and not the machine.
 from __future__ import annotations
 
 import typing as t
+from contextvars import copy_context
 from io import BytesIO
 
 from werkzeug.exceptions import ClientDisconnected
 
 from .lazy import deferred
+from .loop import Call
 from .loop import runs_here
-from .loop import waited_for
 
 if t.TYPE_CHECKING:
     import asyncio
@@ -45,6 +46,12 @@ class Incoming:
         self.on_end = on_end
         self._receive = receive
         self._loop = asyncio.get_running_loop()
+        # SECURITY: uvicorn reads on in the context in which it is asked to, and so does all that
+        # comes later on that line. It must not be the context of this request: the next one,
+        # perhaps another client's behind a proxy, would see its g.
+        self._context = copy_context()
+        self._arriving: Call | None = None
+        self._is_unwanted = False
         self._begun: t.IO[bytes] = BytesIO() if begun is None else begun
         self._kept = b""
         self.has_ended = False
@@ -57,7 +64,9 @@ class Incoming:
         if self._kept:
             piece, self._kept = self._kept, b""
             return piece
-        return self._begun.read(_PIECE) or await self._arrival()
+        return self._begun.read(_PIECE) or await self._loop.create_task(
+            self._arrival(), context=self._context
+        )
 
     async def _arrival(self) -> bytes:
         while not self.has_ended:
@@ -84,7 +93,19 @@ class Incoming:
                 " or '.get_json()'. Iterate over the body with 'async for piece in"
                 " request.stream', or leave 'stream_body' out."
             )
-        return t.cast("bytes", waited_for(self._loop, self._arrival))
+        self._arriving = arriving = Call(self._arrival).begin(self._loop, self._context)
+        if self._is_unwanted:
+            arriving.cancel()
+        try:
+            return t.cast("bytes", arriving.wait())
+        except asyncio.CancelledError:
+            raise ClientDisconnected() from None
+
+    def stop(self) -> None:
+        """Let a thread that waits for the rest wait no longer: for it, the client has gone."""
+        self._is_unwanted = True
+        if self._arriving is not None:
+            self._arriving.cancel()
 
     def read(self, size: int = -1) -> bytes:
         """*size* bytes, fewer only at the end; all of them if it is negative."""

@@ -59,14 +59,21 @@ def _run_loop(made: Latch, errors: list[BaseException]) -> None:
     # Under gevent a loop belongs to the thread it was made in.
     global _loop
     try:
-        _loop = asyncio.new_event_loop()
+        loop = _loop = asyncio.new_event_loop()
     except BaseException as error:
         # The caller's, who would wait for ever.
         errors.append(error)
         return
     finally:
         made.release()
-    _loop.run_forever()
+    while not loop.is_closed():
+        # Not even who stops it ends it: the next request would wait for ever.
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Of a task or a callback that no request waits for.
+            message = "Something on the event loop tried to end it"
+            loop.call_exception_handler({"message": message, "exception": error})
 
 
 def _forget() -> None:
@@ -108,11 +115,13 @@ def runs_here(loop: asyncio.AbstractEventLoop) -> bool:
 
 def run_coroutine(
     func: t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]],
+    prepare: t.Callable[[], object] | None = None,
 ) -> t.Callable[..., t.Any]:
     """Make a plain function that runs the ``async def`` *func* on the current loop and waits.
 
     The coroutine sees the caller's context variables, and the caller sees what it changed.
 
+    :param prepare: called before, in the caller's thread.
     :raises RuntimeError: (when called) by a coroutine of that loop, which would wait for itself.
 
     Example::
@@ -122,6 +131,8 @@ def run_coroutine(
 
     @wraps(func)
     def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        if prepare is not None:
+            prepare()
         context = copy_context()
         try:
             return _run(context, func, args, kwargs)
@@ -145,14 +156,13 @@ def _run(
             " cannot wait for itself. Usually an async view calls a sync helper that calls"
             " it through 'ensure_sync' or 'async_to_sync'. Await it in the view instead."
         )
-    call = _Call(func, args, kwargs or {})
-    loop.call_soon_threadsafe(call.start, loop, context)
-    return call.wait()
+    return Call(func, *args, **(kwargs or {})).begin(loop, context).wait()
 
 
 def waited_for(
     loop: asyncio.AbstractEventLoop,
     func: t.Callable[..., t.Awaitable[t.Any]],
+    /,
     *args: t.Any,
     **kwargs: t.Any,
 ) -> t.Any:
@@ -161,30 +171,49 @@ def waited_for(
     PERF: two turns of the loop, where :func:`asyncio.run_coroutine_threadsafe` takes three and
     chains futures: half of a chunk's way from a thread to its client.
     """
-    call = _Call(func, args, kwargs)
-    loop.call_soon_threadsafe(call.start, loop, None)
-    return call.wait()
+    return Call(func, *args, **kwargs).begin(loop).wait()
 
 
-class _Call:
-    """A coroutine that a thread waits for."""
+class Call:
+    """A coroutine that runs on a loop, and that a thread waits for.
+
+    :param func: the ``async def``, called on the loop.
+    """
+
+    _has_begun = False
 
     def __init__(
-        self,
-        func: t.Callable[..., t.Awaitable[t.Any]],
-        args: tuple[t.Any, ...],
-        kwargs: t.Mapping[str, t.Any],
+        self, func: t.Callable[..., t.Awaitable[t.Any]], /, *args: t.Any, **kwargs: t.Any
     ) -> None:
         self._func, self._args, self._kwargs = func, args, kwargs
         self._result: t.Any = None
         self._error: BaseException | None = None
         self._ended = new_latch()
 
-    def start(self, loop: asyncio.AbstractEventLoop, context: Context | None) -> None:
+    def begin(self, loop: asyncio.AbstractEventLoop, context: Context | None = None) -> t.Self:
+        """Have it run on *loop*, in *context* or a copy of the caller's."""
+        self._loop = loop
+        loop.call_soon_threadsafe(self._start, context)
+        return self
+
+    def _start(self, context: Context | None) -> None:
         # The loop itself knows its tasks only weakly.
-        self._task = loop.create_task(self._settle(), context=context)
+        self._task = self._loop.create_task(self._settle(), context=context)
+        self._task.add_done_callback(self._end)
+
+    def cancel(self) -> None:
+        """Cancel it, from any thread: :meth:`wait` raises :exc:`asyncio.CancelledError`."""
+        # It has begun by the time that this is called back.
+        self._loop.call_soon_threadsafe(lambda: self._task.cancel())
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if not self._has_begun:
+            # Cancelled before that, by who cancels all tasks: no line of it has run.
+            self._error = asyncio.CancelledError()
+            self._ended.release()
 
     async def _settle(self) -> None:
+        self._has_begun = True
         try:
             self._result = await self._func(*self._args, **self._kwargs)
         # Also SystemExit and KeyboardInterrupt: they are the caller's and must not end the loop.
@@ -194,6 +223,7 @@ class _Call:
             self._ended.release()
 
     def wait(self) -> t.Any:
+        """Its result, when there is one."""
         self._ended.acquire()
         error = self._error
         if error is None:
@@ -265,8 +295,10 @@ async def run_in_thread(
         adopt(context)
 
 
-async def settled(work: t.Any) -> t.Any:
+async def settled(work: t.Any, stop: t.Callable[[], object] | None = None) -> t.Any:
     """The result of *work*, a future of a pool; a cancelled caller leaves no thread behind.
+
+    :param stop: called where a cancelled caller has to wait for the thread, to tell it so.
 
     PERF: nothing of the loop's, where :func:`asyncio.wrap_future` and :func:`asyncio.shield` make
     three futures and take two turns of the loop more.
@@ -276,6 +308,8 @@ async def settled(work: t.Any) -> t.Any:
             await _end_of(work)
         except asyncio.CancelledError:
             if not work.cancel():
+                if stop is not None:
+                    stop()
                 while not work.done():
                     # Told twice: the thread goes on all the same.
                     with suppress(asyncio.CancelledError):

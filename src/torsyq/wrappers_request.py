@@ -20,6 +20,7 @@ from werkzeug.wsgi import _get_server
 from . import json
 from .body import AT_ONCE
 from .body import content_length
+from .body import gather_body
 from .body import open_body
 from .body import read_body
 from .cookies import parse_cookie
@@ -383,6 +384,12 @@ class Request(RequestBase):
                 " from the input stream is disabled."
             )
         return open_body(self.environ, self.max_content_length)
+
+    def _gather_body(self) -> None:
+        """Have the body here before something reads it that must not wait for the client."""
+        streams = getattr(self.url_rule, "stream_body", False)
+        if not streams and not self.shallow and "stream" not in self.__dict__:
+            gather_body(self.environ, self.max_content_length)
 
     def _read_body(self) -> bytes:
         if not self._plain or "stream" in self.__dict__ or self.shallow:
