@@ -135,7 +135,7 @@ class _Http:
     def __init__(self, protocol: t.Any) -> None:
         self._protocol = protocol
         self._pieces = aiter(protocol)
-        self._has_arrived = False
+        self._has_arrived = self._was_empty = False
         self._status = 0
         self._headers: list[tuple[str, str]] = []
         self._stream: t.Any = None
@@ -150,10 +150,17 @@ class _Http:
             return {"type": "http.disconnect"}
         # COMPAT: anext() with a default ends the process here (CPython 3.11, granian 2.8).
         try:
-            return {"type": "http.request", "body": await anext(self._pieces), "more_body": True}
+            piece = await anext(self._pieces)
         except StopAsyncIteration:
             self._has_arrived = True
             return {"type": "http.request"}
+        if not piece and self._was_empty:
+            # SECURITY: when an HTTP/2 connection breaks in a body, granian gives empty pieces for
+            # ever, without a pause: whoever waited for the end would stop the event loop.
+            self._has_arrived = True
+            return {"type": "http.disconnect"}
+        self._was_empty = not piece
+        return {"type": "http.request", "body": piece, "more_body": True}
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
