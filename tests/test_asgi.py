@@ -8,6 +8,7 @@ import threading
 import traceback
 import typing as t
 from contextvars import ContextVar
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -23,6 +24,7 @@ from torsyq import current_app
 from torsyq import Flask
 from torsyq import g
 from torsyq import request
+from torsyq import send_file
 from torsyq import session
 from torsyq import stream_with_context
 from torsyq.globals import _cv_app
@@ -579,6 +581,84 @@ def test_a_server_asked_for_more_of_a_body_does_not_see_the_request(app: Flask, 
 
     asyncio.run(run())
     assert seen == [[None, None, None]] * 3
+
+
+KINDS = ["/text", "/late", "/error", "/stream", "/lines", "/file", "/sync", "/sync-stream"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_begins_with_the_next_request_does_not_see_this_one(
+    app: Flask, kind: str, tmp_path: Path
+) -> None:
+    """uvicorn begins with a request that came on the same connection as soon as all of an answer
+    was sent, in the context in which it was. It would have seen the context variables of the app."""
+    mine: ContextVar[str] = ContextVar("mine")
+    (tmp_path / "large").write_bytes(b"x" * 500_000)
+
+    @app.before_request
+    async def before() -> None:
+        mine.set("of the request")
+
+    @app.get("/text")
+    async def text() -> str:
+        return mine.get()
+
+    @app.get("/late")
+    async def late() -> str:
+        await asyncio.sleep(0)
+        return mine.get()
+
+    @app.get("/error")
+    async def error() -> str:
+        raise ZeroDivisionError
+
+    @app.errorhandler(ZeroDivisionError)
+    async def explain(error: ZeroDivisionError) -> tuple[str, int]:
+        return mine.get(), 500
+
+    @app.get("/stream")
+    async def stream() -> t.Any:
+        async def pieces() -> t.AsyncIterator[str]:
+            yield mine.get()
+            await asyncio.sleep(0)
+            yield request.path
+
+        return stream_with_context(pieces())
+
+    @app.get("/lines")
+    async def lines() -> t.Iterator[str]:
+        return iter([mine.get(), "b"])
+
+    @app.get("/file")
+    async def file() -> t.Any:
+        return send_file(tmp_path / "large")
+
+    @app.get("/sync")
+    def sync() -> str:
+        return mine.get()
+
+    @app.get("/sync-stream")
+    def sync_stream() -> t.Iterator[str]:
+        yield from ["a", "b"]
+
+    seen: list[t.Any] = []
+
+    class Server(Exchange):
+        async def send(self, message: Message) -> None:
+            await super().send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                seen.extend(var.get(None) for var in (_cv_request, _cv_app, mine))
+
+    async def run() -> Exchange:
+        it = Server(app, scope(kind))
+        it.tell()
+        return await it.run()
+
+    it = asyncio.run(run())
+    assert seen == [None] * 3
+    assert it.status == (500 if kind == "/error" else 200)
+    if kind not in ("/file", "/sync-stream"):
+        assert it.body.startswith(b"of the request")
 
 
 def test_a_slow_view_takes_nothing_in_advance(app: Flask) -> None:

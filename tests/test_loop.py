@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 import threading
 import time
 import typing as t
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from contextvars import copy_context
+from types import coroutine
 
 import pytest
 
@@ -22,6 +26,7 @@ from torsyq.loop import lasting_loop
 from torsyq.loop import run_coroutine
 from torsyq.loop import run_in_thread
 from torsyq.loop import serving_loop
+from torsyq.loop import within
 
 from .servers import until
 
@@ -446,3 +451,112 @@ def test_a_loop_that_cannot_be_made_is_the_callers_error(monkeypatch: pytest.Mon
     monkeypatch.setattr(made, "run_forever", made.close)
     made.call_soon_threadsafe(made.stop)
     until("the loop to be closed", made.is_closed)
+
+
+# Within a context.
+
+
+def test_what_is_set_within_a_context_stays_there() -> None:
+    async def paint(name: str) -> str:
+        before = colour.get()
+        colour.set(name)
+        await asyncio.sleep(0)
+        return f"{before} {colour.get()}"
+
+    async def run() -> list[str]:
+        context = copy_context()
+        seen = [await within(context, paint("red")), await within(context, paint("blue"))]
+        return [*seen, colour.get(), await asyncio.create_task(paint("green"))]
+
+    assert asyncio.run(run()) == ["none red", "red blue", "none", "none green"]
+
+
+def test_within_a_context_the_task_is_the_same_and_can_be_cancelled_and_timed() -> None:
+    events: list[t.Any] = []
+
+    async def wait() -> None:
+        events.append(asyncio.current_task())
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            events.append("cancelled")
+            raise
+
+    async def timed() -> str:
+        try:
+            async with asyncio.timeout(0):
+                await wait()
+        except TimeoutError:
+            return "late"
+        return "never"
+
+    async def run() -> None:
+        assert await within(copy_context(), timed()) == "late"
+        assert events == [asyncio.current_task(), "cancelled"]
+        task = asyncio.create_task(outer())
+        while len(events) < 3:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert events[2:] == [task, "cancelled"]
+
+    async def outer() -> None:
+        await within(copy_context(), wait())
+
+    asyncio.run(run())
+
+
+def test_an_error_within_a_context_is_the_callers_and_is_freed_at_once() -> None:
+    class Own(Exception):
+        pass
+
+    async def fail(wait: bool) -> None:
+        if wait:
+            await asyncio.sleep(0)
+        raise Own
+
+    async def recover() -> str:
+        try:
+            await fail(True)
+        except Own:
+            return "recovered"
+        return "never"
+
+    async def run() -> None:
+        for wait in (False, True):
+            try:
+                await within(copy_context(), fail(wait))
+            except Own as error:
+                kept.append(weakref.ref(error))
+        assert await within(copy_context(), recover()) == "recovered"
+
+    kept: list[weakref.ref[Own]] = []
+    gc.disable()
+    try:
+        asyncio.run(run())
+        assert [ref() for ref in kept] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_what_is_never_finished_within_a_context_is_closed() -> None:
+    events: list[str] = []
+
+    @coroutine
+    def pause() -> t.Generator[None, None, None]:
+        yield
+
+    async def work() -> None:
+        try:
+            await pause()
+        finally:
+            events.append("closed")
+
+    async def outer() -> None:
+        await within(copy_context(), work())
+
+    running = outer()
+    running.send(None)
+    running.close()
+    assert events == ["closed"]

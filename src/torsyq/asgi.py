@@ -38,6 +38,7 @@ from .lifespan import Lifespan
 from .loop import is_async
 from .loop import serving_loop
 from .loop import settled
+from .loop import within
 
 if t.TYPE_CHECKING:
     import asyncio
@@ -113,15 +114,17 @@ class Asgi(Lifespan):
         if doorman is None or doorman.loop is not loop:
             doorman = self._doorman = Doorman(loop)
         answer = Answer(environ["wsgi.input"], receive, send, doorman)
+        # SECURITY: when all has been sent, uvicorn begins with the next request on that line, in
+        # the context in which it was sent. That must not be this request's: the next one, perhaps
+        # another client's behind a proxy, would see what the app keeps in it.
+        context = copy_context()
         try:
-            body = await self._walk(ctx, environ, answer)
-            if type(body) is list:
-                # PERF: answer.send_whole(), inlined (1 % of a request).
-                if not answer.has_started:
-                    await answer.start()
-                await send(closing(body))
-            else:
-                await self._send_body(body, answer)
+            body = await within(context, self._walk(ctx, environ, answer))
+            if type(body) is not list:
+                body = await within(context, self._send_body(body, answer))
+            if not answer.has_started:
+                await answer.start()
+            await send(closing(body))
         except asyncio.CancelledError:
             if not answer.client_is_gone:
                 raise
@@ -151,7 +154,7 @@ class Asgi(Lifespan):
 
     def _walk(
         self, ctx: RequestContext | None, environ: WSGIEnvironment, answer: Answer
-    ) -> t.Awaitable[t.Any]:
+    ) -> t.Coroutine[t.Any, t.Any, t.Any]:
         """Begin the walk, on the loop or in a worker thread; it gives the body of the answer."""
         if self._may_walk_on_loop():
             ctx = ctx or self._matched(environ)
@@ -183,17 +186,15 @@ class Asgi(Lifespan):
             return body
         return answer.pump(body)
 
-    async def _send_body(self, body: t.Any, answer: Answer) -> None:
+    async def _send_body(self, body: t.Any, answer: Answer) -> list[bytes]:
+        """Send what comes in pieces; those that remain to be sent."""
         try:
             if type(body) is Chunks and body.awaitable is not None:
                 await answer.send_awaitable(body, body.awaitable)
-                return
+                return []
             if not answer.has_body:
                 body = await self._in_thread(answer.pump, body, stop=answer.stop)
-            if body is None:
-                await answer.send_file(self._in_thread)
-            else:
-                await answer.send_whole(body)
+            return await answer.send_file(self._in_thread) if body is None else body
         finally:
             if not answer.has_body and hasattr(body, "close"):
                 body.close()

@@ -438,12 +438,6 @@ class Answer:
         self.has_started = True
         return self.send(self.opening)
 
-    async def send_whole(self, pieces: list[bytes]) -> None:
-        """Send *pieces* as all that was missing."""
-        if not self.has_started:
-            await self.start()
-        await self.send(closing(pieces))
-
     async def send_piece(self, piece: bytes) -> None:
         """Send a piece, and wait until the server wants another."""
         if not self.has_started:
@@ -460,7 +454,6 @@ class Answer:
             stream.end()
             await source.aclose()
             body.close()
-        await self.send_whole([])
 
     def _send_from_thread(self, piece: bytes) -> None:
         self._sending = sending = Call(self.send_piece, piece).begin(self.loop)
@@ -496,13 +489,16 @@ class Answer:
             if close is not None and is_closed_here:
                 close()
 
-    async def send_file(self, in_thread: t.Callable[..., t.Awaitable[bytes]]) -> None:
-        """Send a large file, which is read in threads. None of them waits for the client."""
+    async def send_file(self, in_thread: t.Callable[..., t.Awaitable[bytes]]) -> list[bytes]:
+        """Send a large file, which is read in threads. None of them waits for the client.
+
+        :return: what remains to be sent.
+        """
         pieces, ahead = self._ahead
         while ahead:
             await self.send_piece(b"".join(pieces))
             pieces, ahead = [ahead], await in_thread(_piece_of_file, self._file)
-        await self.send_whole(pieces)
+        return pieces
 
 
 class Stream:

@@ -22,6 +22,7 @@ from functools import partial
 from functools import wraps
 from inspect import CO_COROUTINE
 from inspect import iscoroutinefunction
+from types import coroutine
 
 from .greenlets import Latch
 from .greenlets import new_latch
@@ -157,6 +158,29 @@ def _run(
             " it through 'ensure_sync' or 'async_to_sync'. Await it in the view instead."
         )
     return Call(func, *args, **(kwargs or {})).begin(loop, context).wait()
+
+
+T = t.TypeVar("T")
+
+
+@coroutine
+def within(context: Context, work: t.Coroutine[t.Any, t.Any, T]) -> t.Generator[t.Any, t.Any, T]:
+    """Await *work*, every step of it in *context*: what it sets there is not set here."""
+    step, value = work.send, None
+    try:
+        while True:
+            try:
+                awaited = context.run(step, value)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            try:
+                value = yield awaited
+                step = work.send
+            except BaseException as error:
+                step, value = work.throw, error
+    finally:
+        # An error's traceback holds this frame: without this, they hold each other.
+        del value
 
 
 def waited_for(
