@@ -25,6 +25,22 @@ def test_each_is_a_local_proxy(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROXIES)
+def test_its_type_shows_itself_as_werkzeugs(name: str) -> None:
+    proxy = getattr(names, name)
+    assert repr(type(proxy)) == "<class 'werkzeug.local.LocalProxy'>"
+    assert type(proxy).__doc__ == LocalProxy.__doc__
+    assert proxy.__module__ == "werkzeug.local"
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_its_docstring_is_that_of_what_it_stands_for(app: Flask, name: str) -> None:
+    proxy = getattr(names, name)
+    assert proxy.__doc__ == LocalProxy.__doc__
+    with app.test_request_context():
+        assert proxy.__doc__ == proxy._get_current_object().__doc__
+
+
+@pytest.mark.parametrize("name", PROXIES)
 def test_unbound_they_say_what_flask_says(name: str) -> None:
     ours, theirs = getattr(names, name), getattr(flask.globals, name)
     assert repr(ours) == repr(theirs) == "<LocalProxy unbound>"

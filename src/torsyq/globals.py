@@ -201,8 +201,11 @@ class _CurrentWebsocket(LocalProxy["Websocket"]):
 
 
 for _class in _CurrentApp, _G, _CurrentRequest, _CurrentSession, _CurrentWebsocket:
-    # COMPAT: an unbound proxy shows itself as "<LocalProxy unbound>".
-    _class.__name__ = "LocalProxy"
+    # COMPAT: an unbound proxy shows itself as "<LocalProxy unbound>", `type(request)` as Werkzeug's
+    # class; `request.__doc__` is that of the request.
+    _class.__name__ = _class.__qualname__ = "LocalProxy"
+    _class.__module__ = LocalProxy.__module__
+    _class.__doc__ = vars(LocalProxy)["__doc__"]
     _class.__getattr__ = _raise_missed  # type: ignore[assignment]
 
 app_ctx: AppContext = LocalProxy(_cv_app, unbound_message=_no_app_msg)  # type: ignore[assignment]
