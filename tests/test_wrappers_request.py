@@ -104,6 +104,7 @@ REQUESTS: list[dict[str, t.Any]] = [
     {"body": b"{", "CONTENT_TYPE": "application/vnd.api+json"},
     {"body": b"\xff\xfe", "CONTENT_TYPE": "text/plain; charset=latin1"},
     {"body": b"abc", "CONTENT_LENGTH": "x"},
+    {"body": b"abc", "CONTENT_TYPE": " ; a=b"},
     {"body": b"abc", "wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"},
 ]
 

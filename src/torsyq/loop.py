@@ -35,6 +35,8 @@ if t.TYPE_CHECKING:
 else:
     asyncio = deferred("asyncio", globals())
 
+T = t.TypeVar("T")
+
 #: The loop of the ASGI server whose request is being handled.
 serving_loop: ContextVar[asyncio.AbstractEventLoop] = ContextVar("torsyq.serving_loop")
 
@@ -158,9 +160,6 @@ def _run(
             " it through 'ensure_sync' or 'async_to_sync'. Await it in the view instead."
         )
     return Call(func, *args, **(kwargs or {})).begin(loop, context).wait()
-
-
-T = t.TypeVar("T")
 
 
 @coroutine

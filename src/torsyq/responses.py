@@ -50,7 +50,6 @@ class Responses(App):
         if isinstance(rv, tuple):
             if len(rv) == 2 and type(rv[1]) is int:
                 rv, status = rv
-                # PERF: 5 % of a request that an error handler answers so.
                 if type(rv) is str and self.response_class is Response:
                     return response_of(rv, status)
             else:
