@@ -103,11 +103,11 @@ def test_flask_fails_on_json_nested_deeply(path: bytes) -> None:
 
 
 def test_json_that_can_be_read_can_be_sent(ask: Lane, app: Flask) -> None:
-    """There is no depth that a client can send and that only the answer stumbles over."""
+    """Up to the depth that Python 3.12 and 3.13 read there is none that only the answer stumbles over."""
     app.add_url_rule("/", view_func=lambda: request.get_json(), methods=["POST"], endpoint="echo")
     statuses = set()
     # Where the limit is depends on the version of Python.
-    for depth in (*range(860, 1000, 3), *range(9000, 12_000, 200)):
+    for depth in (*range(860, 1000, 3), *range(9000, 12_000, 200), 100_000):
         body = b"[" * depth + b"]" * depth
         answer = ask(app, Ask(b"/", "POST", headers=[JSON], body=body))
         statuses.add(answer.status)

@@ -20,7 +20,7 @@ from torsyq.cli import FlaskGroup
 def untouched(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[None]:
     """What the command line changes in the process is put back."""
     monkeypatch.setattr(sys, "path", sys.path[:])
-    with mock.patch.dict(os.environ), mock.patch.dict(sys.modules):
+    with mock.patch.dict(os.environ):
         yield
 
 

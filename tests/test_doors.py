@@ -15,8 +15,10 @@ import typing as t
 import venv
 from pathlib import Path
 from unittest import mock
+from zipfile import ZipFile
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 import torsyq
 import torsyq.doors
@@ -479,6 +481,16 @@ def test_the_wheel_puts_one_line_on_the_path_and_it_is_a_plain_folder(alone: Ins
     """A line of code in a .pth file would run in every Python process."""
     [line] = [path.read_text() for path in alone.bin.parent.glob("lib/*/site-packages/*.pth")]
     assert line == "torsyq/_doors\n"
+
+
+def test_an_editable_install_puts_only_folders_on_the_path_that_are_there(tmp_path: Path) -> None:
+    """Of others Python 3.15 complains each time it starts."""
+    [wheel] = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["editable"])
+    with ZipFile(wheel) as file:
+        added = [file.read(name).decode() for name in file.namelist() if name.endswith(".pth")]
+    folders = "".join(added).splitlines()
+    assert folders
+    assert [folder for folder in folders if not os.path.isdir(folder)] == []
 
 
 def test_a_type_checker_finds_modules_and_private_names_behind_the_doors(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import typing as t
 from pathlib import Path
 
@@ -197,8 +198,12 @@ print(finished.wait(20))
     assert (done.stdout.splitlines(), done.stderr) == (["short", "True"], "")
 
 
-def test_an_async_view_has_a_body_that_comes_late(patched: t.Callable[[str], list[str]]) -> None:
+def test_an_async_view_has_a_body_that_comes_late(
+    patched: t.Callable[[str], list[str]], request: pytest.FixtureRequest
+) -> None:
     """A socket of greenlets can be read by these only, not by the thread of the event loop."""
+    if "eventlet" in request.node.name and sys.version_info >= (3, 14):
+        pytest.skip("eventlet leaves a lock as it is on Python 3.14, and says so, and hangs")
     assert patched("""
 import socket
 

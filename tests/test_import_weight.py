@@ -72,7 +72,8 @@ def modules_after(code: str) -> set[str]:
 
 @pytest.mark.parametrize("code", ["import torsyq", SERVE], ids=["imported", "one request served"])
 def test_heavy_modules_are_not_loaded(code: str) -> None:
-    loaded = modules_after(code) - modules_after("pass")
+    # Python's own modules bring along what they like: since 3.15 this one brings pathlib.
+    loaded = modules_after(code) - modules_after("import logging")
     assert "torsyq.app" in loaded
     assert loaded & HEAVY == set()
 

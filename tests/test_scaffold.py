@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import locale
 import os
 import subprocess
 import sys
@@ -398,7 +397,8 @@ def test_a_blueprints_text_is_utf8_an_apps_the_platforms(tmp_path: Path) -> None
             return t.cast(str, file.encoding)
 
     assert encoding(a_blueprint(root_path=str(tmp_path))) == "utf-8"
-    assert encoding(an_app(root_path=str(tmp_path))) == locale.getencoding()
+    with open(tmp_path / "a.txt") as plain:
+        assert encoding(an_app(root_path=str(tmp_path))) == plain.encoding
 
 
 # Commands
