@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import threading
 import tracemalloc
 import typing as t
 from contextlib import nullcontext
@@ -18,6 +19,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from torsyq import asgi_http
 from torsyq import Flask
 from torsyq import request
+from torsyq import Response
 from torsyq import send_file
 from torsyq.asgi_http import make_environ
 from torsyq.asgi_http import receive_body
@@ -535,3 +537,65 @@ def test_a_stream_stops_when_the_client_goes_away(app: Flask) -> None:
     asyncio.run(run("/sync"))
     asyncio.run(run("/async"))
     assert events == ["sync closed", "async closed"]
+
+
+def test_what_is_to_be_called_on_close_is_called_if_the_stream_fails_to_end(app: Flask) -> None:
+    events = []
+
+    @app.get("/")
+    async def view() -> Response:
+        async def pieces() -> t.AsyncIterator[str]:
+            try:
+                yield "x"
+            finally:
+                raise ValueError("of the finally block")
+
+        response = Response(pieces())
+        response.call_on_close(lambda: events.append("closed"))
+        return response
+
+    class Gone(Exchange):
+        async def send(self, message: Message) -> None:
+            if message["type"] == "http.response.body":
+                raise OSError("nobody is there")
+
+    async def run() -> None:
+        it = Gone(app, scope())
+        it.tell()
+        with pytest.raises(ValueError, match="finally"):
+            await it.run()
+
+    asyncio.run(run())
+    assert events == ["closed"]
+
+
+def test_what_is_to_be_called_on_close_is_called_if_the_client_left_during_a_sync_view(
+    app: Flask,
+) -> None:
+    events = []
+    may_return = threading.Event()
+
+    @app.get("/")
+    def view() -> Response:
+        async def pieces() -> t.AsyncIterator[str]:
+            yield "x"
+
+        events.append("begun")
+        may_return.wait(30)
+        response = Response(pieces())
+        response.call_on_close(lambda: events.append("closed"))
+        return response
+
+    async def run() -> None:
+        it = Exchange(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: events)
+        it.disconnect()
+        # Cancelled, and waiting for the thread.
+        await until(task.cancelling)
+        may_return.set()
+        await asyncio.wait_for(task, 30)
+
+    asyncio.run(run())
+    assert events == ["begun", "closed"]

@@ -368,8 +368,8 @@ class Answer:
     _is_stopped = False
     _sending: Call | None = None
 
-    # A file that is being sent.
-    _file: t.Any = None
+    # What is closed at the end: a file that is being sent, a body that was not begun with.
+    _to_close: t.Any = None
 
     def __init__(self, body: t.Any, receive: Receive, send: Send, doorman: Doorman) -> None:
         self._body, self._receive, self.send = body, receive, send
@@ -412,8 +412,8 @@ class Answer:
             self._listening.cancel()
         if self.client_is_gone:
             self._answering.uncancel()  # type: ignore[union-attr]
-        if self._file is not None:
-            self._file.close()
+        if self._to_close is not None:
+            self._to_close.close()
         self._body.close()
 
     def start_response(
@@ -447,19 +447,27 @@ class Answer:
     async def send_awaitable(self, body: Chunks, source: Pieces) -> None:
         """Send the pieces of an async iterator, without a thread."""
         self.has_body = True
+        self._to_close = None
         stream = Stream(self)
         try:
             await stream.send(source)
         finally:
             stream.end()
-            await source.aclose()
-            body.close()
+            try:
+                await source.aclose()
+            finally:
+                body.close()
 
     def _send_from_thread(self, piece: bytes) -> None:
         self._sending = sending = Call(self.send_piece, piece).begin(self.loop)
         if self._is_stopped:
             sending.cancel()
         sending.wait()
+
+    def keep(self, body: Chunks) -> Chunks:
+        """*body*, for :meth:`send_awaitable`; closed here if it does not come to that."""
+        self._to_close = body
+        return body
 
     def pump(self, body: Iterable[bytes]) -> list[bytes] | None:
         """Send *body* from a worker thread; what remains to be sent.
@@ -475,7 +483,7 @@ class Answer:
                 self._ahead = [*self._written, _piece_of_file(body)], _piece_of_file(body)
                 if self._ahead[1]:
                     is_closed_here = False
-                    self._file = body
+                    self._to_close = body
                     return None
                 return self._ahead[0]
             for piece in body:
@@ -497,7 +505,7 @@ class Answer:
         pieces, ahead = self._ahead
         while ahead:
             await self.send_piece(b"".join(pieces))
-            pieces, ahead = [ahead], await in_thread(_piece_of_file, self._file)
+            pieces, ahead = [ahead], await in_thread(_piece_of_file, self._to_close)
         return pieces
 
 
