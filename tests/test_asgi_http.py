@@ -550,7 +550,7 @@ def test_what_is_to_be_called_on_close_is_called_if_the_stream_fails_to_end(app:
             finally:
                 raise ValueError("of the finally block")
 
-        response = Response(pieces())
+        response = Response(t.cast("t.Any", pieces()))
         response.call_on_close(lambda: events.append("closed"))
         return response
 
@@ -582,7 +582,7 @@ def test_what_is_to_be_called_on_close_is_called_if_the_client_left_during_a_syn
 
         events.append("begun")
         may_return.wait(30)
-        response = Response(pieces())
+        response = Response(t.cast("t.Any", pieces()))
         response.call_on_close(lambda: events.append("closed"))
         return response
 

@@ -37,6 +37,7 @@ from .lazy import imported
 from .lazy import lazy
 from .logging import printable
 from .loop import is_async
+from .responses import abandon
 from .sessions import SecureCookieSessionInterface
 from .signals import got_request_exception
 from .signals import got_websocket_exception
@@ -103,14 +104,16 @@ class WebsocketWalk(Asgi):
             error = exc
             raise
         finally:
-            await ctx.websocket._finish()
-            if error is not None and self.should_ignore_error(error):
-                error = None
             try:
-                await ctx.pop_async(error)
+                await ctx.websocket._finish()
             finally:
-                # The traceback holds this frame: without this, frame and error hold each other.
-                error = None
+                if error is not None and self.should_ignore_error(error):
+                    error = None
+                try:
+                    await ctx.pop_async(error)
+                finally:
+                    # The traceback holds this frame: without this, frame and error hold each other.
+                    error = None
 
     async def _run_websocket(self, ctx: WebsocketContext) -> BaseException | None:
         """Walk, and end the connection; what the teardown functions are to be told of."""
@@ -122,7 +125,11 @@ class WebsocketWalk(Asgi):
             except Exception as exc:
                 error = exc
                 response = await self.handle_websocket_exception(exc)
-            await self._end_websocket(ctx.websocket, response)
+            try:
+                await self._end_websocket(ctx.websocket, response)
+            finally:
+                if response is not None:
+                    response.close()
         except asyncio.CancelledError as exc:
             if not ctx.websocket._ended_view(exc):
                 raise
@@ -230,6 +237,8 @@ class WebsocketWalk(Asgi):
                 )
         except Exception:
             if not from_error_handler:
+                if response is not None:
+                    abandon(response)
                 raise
             self.logger.exception(
                 "Websocket finalizing failed with an error while handling an error"
@@ -332,9 +341,9 @@ class WebsocketWalk(Asgi):
         if "websocket.http.response" not in (websocket.scope.get("extensions") or {}):
             await websocket.close(1008)
             return
-        # A body that is streamed may wait.
-        get_body = response.get_data
-        body = get_body() if response.is_sequence else await self._in_thread(get_body)
+        if not response.is_sequence:
+            # What is streamed may wait.
+            await self._in_thread(response.make_sequence)
         headers = response.get_wsgi_headers(websocket.request.environ)
         websocket._inbox.close(1000, "")
         await websocket._send(
@@ -344,6 +353,7 @@ class WebsocketWalk(Asgi):
                 "headers": wire_headers(headers),
             }
         )
+        body = response.get_data()
         await websocket._send({"type": "websocket.http.response.body", "body": body})
 
     async def do_teardown_websocket(self, exc: BaseException | None = None) -> None:
