@@ -534,6 +534,17 @@ async def test_a_response_that_refuses_is_closed(live: Flask) -> None:
 
 
 @on_loop
+async def test_a_client_that_went_before_it_was_refused_is_no_error(app: Flask) -> None:
+    @app.websocket("/")
+    async def view() -> None:
+        wire.broken = OSError("gone")
+        abort(403)
+
+    async with Wire(app) as wire:
+        pass
+
+
+@on_loop
 async def test_a_file_may_refuse(app: Flask, tmp_path: t.Any) -> None:
     (tmp_path / "no.txt").write_bytes(b"members only")
 

@@ -65,6 +65,24 @@ def test_whatever_is_like_bytes_is_sent_as_bytes(app: Flask, data: t.Any) -> Non
 
 
 @on_loop
+async def test_half_of_a_surrogate_pair_is_sent_as_a_question_mark(app: Flask) -> None:
+    """A client's JSON may bring it; no server can send it, and some end the connection for it."""
+
+    @app.websocket("/")
+    async def view() -> None:
+        message = await websocket.receive_json()
+        await websocket.send(message)
+        app.json.ensure_ascii = False  # type: ignore[attr-defined]
+        await websocket.send_json(message)
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        wire.say('"шай \\ud83c\\udf75, \\ud83c!"')
+        assert await wire.hear() == "шай 🍵, ?!"
+        assert await wire.hear() == '"шай 🍵, ?!"'
+
+
+@on_loop
 async def test_what_is_no_message_is_refused_with_the_remedy(app: Flask) -> None:
     @app.websocket("/")
     async def view() -> None:
@@ -631,6 +649,33 @@ async def test_a_send_that_fails_is_the_client_s_going(app: Flask) -> None:
     async with Wire(app) as wire:
         await wire.accepted()
     assert caught == [1006, "OSError('gone')"]
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), RuntimeError("gone")], ids=repr)
+@pytest.mark.parametrize("step", ["accept", "receive", "send"])
+def test_a_client_that_went_before_it_was_accepted_is_no_error(
+    app: Flask, caplog: pytest.LogCaptureFixture, step: str, error: Exception
+) -> None:
+    caught: list[t.Any] = []
+
+    @app.websocket("/")
+    async def view() -> None:
+        wire.broken = error
+        try:
+            await (websocket.send("hello") if step == "send" else getattr(websocket, step)())
+        except WebsocketDisconnected as gone:
+            caught.extend([gone.code, gone.__cause__, websocket.closed])
+            raise
+
+    @on_loop
+    async def client() -> None:
+        async with wire:
+            pass
+
+    wire = Wire(app)
+    client()
+    assert caught == [1006, error, True]
+    assert not caplog.records
 
 
 @on_loop

@@ -40,6 +40,9 @@ else:
 Scope = t.MutableMapping[str, t.Any]
 Send = t.Callable[[Message], t.Awaitable[None]]
 
+#: What a server may raise to say that nobody is there.
+GONE = OSError, RuntimeError
+
 # Seconds between two looks round.
 _PATIENCE = 0.02
 
@@ -300,8 +303,7 @@ async def refuse(send: Send) -> None:
 
     Perhaps it only stopped sending, or its body could not be read.
     """
-    # What a server may raise to say that nobody is there.
-    with suppress(OSError):
+    with suppress(*GONE):
         headers = [(b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 400, "headers": headers})
         await send({"type": "http.response.body", "body": b""})

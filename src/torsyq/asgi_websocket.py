@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import sys
 import typing as t
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 
@@ -24,6 +25,7 @@ from werkzeug.exceptions import InternalServerError
 from werkzeug.exceptions import ServiceUnavailable
 
 from .asgi import Asgi
+from .asgi_http import GONE
 from .asgi_http import make_environ
 from .asgi_http import Scope
 from .asgi_http import wire_headers
@@ -344,17 +346,16 @@ class WebsocketWalk(Asgi):
         if not response.is_sequence:
             # What is streamed may wait.
             await self._in_thread(response.make_sequence)
-        headers = response.get_wsgi_headers(websocket.request.environ)
+        start = {
+            "type": "websocket.http.response.start",
+            "status": response.status_code,
+            "headers": wire_headers(response.get_wsgi_headers(websocket.request.environ)),
+        }
+        body = {"type": "websocket.http.response.body", "body": response.get_data()}
         websocket._inbox.close(1000, "")
-        await websocket._send(
-            {
-                "type": "websocket.http.response.start",
-                "status": response.status_code,
-                "headers": wire_headers(headers),
-            }
-        )
-        body = response.get_data()
-        await websocket._send({"type": "websocket.http.response.body", "body": body})
+        with suppress(*GONE):
+            await websocket._send(start)
+            await websocket._send(body)
 
     async def do_teardown_websocket(self, exc: BaseException | None = None) -> None:
         """Call the ``teardown_websocket`` functions, the innermost blueprint's first.

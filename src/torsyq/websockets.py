@@ -18,6 +18,7 @@ from threading import get_ident
 
 from werkzeug.exceptions import BadRequest
 
+from .asgi_http import GONE
 from .asgi_http import wire_headers
 from .headers import Headers
 from .loop import adopt
@@ -223,9 +224,17 @@ class Websocket:
             }
             if subprotocol is not None:
                 message["subprotocol"] = subprotocol
-            await self._send(message)
+            try:
+                await self._send(message)
+            except GONE as error:
+                raise self._lost() from error
             self.accepted = True
             self._inbox.open()
+
+    def _lost(self) -> WebsocketDisconnected:
+        """What to raise, now that nobody is there."""
+        self._inbox.close(1006, "")
+        return self._inbox.farewell()
 
     def receive(self) -> t.Coroutine[t.Any, t.Any, str | bytes]:
         """The next message: text as a string, binary data as bytes.
@@ -258,6 +267,8 @@ class Websocket:
     def send(self, data: str | bytes) -> t.Coroutine[t.Any, t.Any, None]:
         """Send a message, and wait while the client is too slow to take it.
 
+        Half of a surrogate pair in a text, which UTF-8 cannot carry, is sent as ``?``.
+
         :raises TypeError: *data* is neither text nor bytes.
         :raises WebsocketDisconnected: the connection is over.
         """
@@ -268,6 +279,10 @@ class Websocket:
     async def _send_data(self, data: str | bytes) -> None:
         message: Message
         if isinstance(data, str):
+            if not data.isascii():
+                # Half of a surrogate pair, as JSON may bring it, is an error in some servers, and
+                # an empty message in others.
+                data = data.encode("utf-8", "replace").decode()
             message = {"type": "websocket.send", "text": data}
         elif isinstance(data, (bytes, bytearray, memoryview)):
             message = {"type": "websocket.send", "bytes": bytes(data)}
@@ -284,8 +299,7 @@ class Websocket:
             await self._send(message)
         except Exception as error:
             # Each server has its own way to say that nobody is there.
-            self._inbox.close(1006, "")
-            raise self._inbox.farewell() from error
+            raise self._lost() from error
         self._sent += 1
         if self._sent % _SENDS_AT_A_STRETCH == 0:
             # Not every server waits in its send, and the others want their turn.
