@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import typing as t
 from collections import deque
-from contextlib import suppress
 from contextvars import Context
 from contextvars import copy_context
 from functools import partial
@@ -389,14 +388,8 @@ class Websocket:
         context = copy_context()
         work = pool.submit(partial(context.run, view))
         try:
-            return await asyncio.shield(asyncio.wrap_future(work))
-        except asyncio.CancelledError:
-            if not work.done():
-                # The server ends: let the thread not wait for messages any more.
-                self._inbox.close(1001, "")
-                with suppress(BaseException):
-                    await settled(work)
-            raise
+            # Where the server ends, it is to wait for no message any more.
+            return await settled(work, partial(self._inbox.close, 1001, ""))  # type: ignore[no-any-return]
         finally:
             adopt(context)
 
