@@ -389,18 +389,27 @@ def test_channels_that_nobody_uses_are_forgotten() -> None:
     broker = Broker(history=2, channels=2)
     for name in "a", "b", "a", "c":
         broker.channel(name).publish_sync(name)
-    assert list(broker._topics) == ["a", "c"]
+    assert list(broker._idle) == ["a", "c"]
     with broker.channel("d").subscribe(), broker.channel("e").subscribe():
         broker.channel("f").publish_sync("f")
-        assert list(broker._topics) == ["c", "d", "e", "f"]
+        assert (list(broker._topics), list(broker._idle)) == (["d", "e"], ["c", "f"])
         broker.channel("d").publish_sync("x")
-    assert list(broker._topics) == ["f", "d"]
+    assert (list(broker._topics), list(broker._idle)) == ([], ["f", "d"])
+    with broker.channel("f").subscribe():
+        assert (list(broker._topics), list(broker._idle)) == (["f"], ["d"])
 
     brief = Broker()
     brief.channel("a").publish_sync("a")
     with brief.channel("b").subscribe():
         assert list(brief._topics) == ["b"]
-    assert brief._topics == {}
+    assert brief._topics == brief._idle == {}
+
+
+def test_channels_that_are_listened_to_do_not_take_the_place_of_others_histories() -> None:
+    broker = Broker(history=1, channels=2)
+    with broker.channel("a").subscribe(), broker.channel("b").subscribe():
+        broker.channel("c").publish_sync("kept")
+        assert broker.channel("c").history_sync() == ["kept"]
 
 
 @on_loop

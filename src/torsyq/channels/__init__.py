@@ -69,8 +69,9 @@ class Broker:
         self.maxsize = maxsize
         self.slow = slow
         self._channels_kept = channels
-        # The one most recently used last.
         self._topics: dict[str, _Topic] = {}
+        # Those that nobody listens to, the one most recently used last.
+        self._idle: dict[str, _Topic] = {}
         self._lock = threading.Lock()
 
     def channel(self, name: str) -> Channel:
@@ -86,6 +87,7 @@ class Broker:
         with self._lock:
             topics = list(self._topics.values())
             self._topics.clear()
+            self._idle.clear()
         for topic in topics:
             for subscription in list(topic.subscriptions):
                 subscription._end()
@@ -99,29 +101,32 @@ class Broker:
         with self._lock:
             topic = self._topics.get(name)
             if topic is None:
-                if not self.history:
-                    return
-                topic = self._topic(name)
-            if self.history:
-                topic.history.append(message)
+                if self.history:
+                    topic = self._taken_from_idle(name)
+                    topic.history.append(message)
+                    self._put_aside(name, topic)
+                return
+            topic.history.append(message)
             # In here, so that all subscribers see the messages in one order.
             deliver(message, topic.subscriptions)
-            self._forget_some(name)
 
     async def _history(self, name: str) -> list[t.Any]:
         return self._history_sync(name)
 
     def _history_sync(self, name: str) -> list[t.Any]:
         with self._lock:
-            topic = self._topics.get(name)
+            topic = self._topics.get(name) or self._idle.get(name)
             return [] if topic is None else list(topic.history)
 
     async def _join(self, subscription: Subscription, history: bool) -> None:
         self._join_sync(subscription, history)
 
     def _join_sync(self, subscription: Subscription, history: bool) -> None:
+        name = subscription.channel.name
         with self._lock:
-            topic = self._topic(subscription.channel.name)
+            topic = self._topics.get(name)
+            if topic is None:
+                topic = self._topics[name] = self._taken_from_idle(name)
             if history:
                 # At once with joining: none is missed and none comes twice.
                 for message in topic.history:
@@ -134,30 +139,21 @@ class Broker:
             topic = self._topics.get(name)
             if topic is not None:
                 topic.subscriptions.pop(subscription, None)
-                self._forget_some(name)
+                if not topic.subscriptions:
+                    del self._topics[name]
+                    self._put_aside(name, topic)
 
     # All of these hold the lock.
 
-    def _topic(self, name: str) -> _Topic:
-        topic = self._topics.get(name)
-        if topic is None:
-            topic = self._topics[name] = _Topic(self.history)
-        return topic
+    def _taken_from_idle(self, name: str) -> _Topic:
+        return self._idle.pop(name, None) or _Topic(self.history)
 
-    def _forget_some(self, used: str) -> None:
-        topic = self._topics[used]
-        if topic.subscriptions:
-            return
-        del self._topics[used]
+    def _put_aside(self, name: str, topic: _Topic) -> None:
         if topic.history:
-            self._topics[used] = topic
-        if len(self._topics) <= self._channels_kept:
-            return
-        # SECURITY: names may come from clients, who could fill the memory with them.
-        for name, idle in self._topics.items():
-            if not idle.subscriptions:
-                del self._topics[name]
-                return
+            self._idle[name] = topic
+            if len(self._idle) > self._channels_kept:
+                # SECURITY: names may come from clients, who could fill the memory with them.
+                del self._idle[next(iter(self._idle))]
 
 
 class _Topic:
