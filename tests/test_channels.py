@@ -352,6 +352,41 @@ def test_impossible_options_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         make(**options)
+    with pytest.raises(ValueError, match=message):
+        make().channel("room").subscribe(**options)
+
+
+@pytest.mark.parametrize("slow", ["drop", "disconnect"])
+def test_a_history_may_be_longer_than_a_queue(make: MakeBroker, slow: t.Any) -> None:
+    @on_loop
+    async def test() -> None:
+        room = make(history=5, maxsize=2, slow=slow).channel("room")
+        for number in range(5):
+            await room.publish(number)
+        async with room.subscribe() as messages:
+            await room.publish(5)
+            await room.publish(6)
+            assert await first(messages, 7) == list(range(7))
+            assert messages.dropped == 0
+
+    test()
+
+
+def test_a_subscription_that_does_not_listen_says_what_is_missing(make: MakeBroker) -> None:
+    @on_loop
+    async def test() -> None:
+        room = make().channel("room")
+        with pytest.raises(RuntimeError, match="write 'async with"):
+            await anext(room.subscribe())
+        with pytest.raises(RuntimeError, match="write 'async with"):
+            next(room.subscribe())
+        async with room.subscribe() as messages:
+            await room.publish("a")
+            assert await anext(messages) == "a"
+        with pytest.raises(RuntimeError, match="write 'async with"):
+            await anext(messages)
+
+    test()
 
 
 def test_websockets_talk_through_a_channel(make: MakeBroker, app: Flask) -> None:
@@ -559,6 +594,116 @@ def _subscribers(server: Server) -> int:
     with redis_client.Redis.from_url(server.url) as client:
         ((_, number),) = client.pubsub_numsub("torsyq:{room}")
         return int(number)
+
+
+def test_catching_up_is_tried_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that is being loaded takes subscriptions before it gives what it has kept."""
+    broker = RedisBroker(server.url, prefix="again:", history=10)
+    room = broker.channel("room")
+    failures = [redis_client.ConnectionError("away"), redis_client.BusyLoadingError("loading")]
+
+    async def lrange(*args: t.Any) -> t.Any:
+        if failures:
+            raise failures.pop()
+        return await real(*args)
+
+    with room.subscribe() as messages:
+        assert broker._line is not None
+        real = broker._line._redis.lrange
+        monkeypatch.setattr(broker._line._redis, "lrange", lrange)
+        with redis_client.Redis.from_url(server.url) as admin:
+            admin.client_kill_filter(_type="pubsub", skipme=True)
+        until("a failure", lambda: not failures)
+        room.publish_sync("a")
+        assert next(messages) == "a"
+    broker.close_sync()
+
+
+def test_what_is_no_message_does_not_end_the_listening(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another program may use the same names."""
+    broker = RedisBroker(server.url, prefix="foreign:", history=10)
+    with (
+        broker.channel("a").subscribe() as messages,
+        broker.channel("b").subscribe() as others,
+        redis_client.Redis.from_url(server.url) as other_program,
+    ):
+        other_program.publish("foreign:{a}", "hello")
+        broker.channel("a").publish_sync("a")
+        assert next(messages) == "a"
+        assert "under 'foreign:{a}' is no message" in caplog.text
+
+        other_program.set("foreign:{b}:history", "hello")
+        other_program.client_kill_filter(_type="pubsub", skipme=True)
+        until("a complaint", lambda: "under 'foreign:{b}' is no message" in caplog.text)
+        broker.channel("a").publish_sync("b")
+        assert next(messages) == "b"
+        other_program.delete("foreign:{b}:history")
+        broker.channel("b").publish_sync("c")
+        assert next(others) == "c"
+    broker.close_sync()
+
+
+def test_one_who_is_cancelled_when_he_has_joined_leaves(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = RedisBroker(server.url)
+
+    @on_loop
+    async def test() -> None:
+        line, loop = broker._get_line(), asyncio.get_running_loop()
+        join = line.join
+
+        async def join_and_cancel(*args: t.Any) -> None:
+            await join(*args)
+            loop.call_soon_threadsafe(task.cancel)
+
+        monkeypatch.setattr(line, "join", join_and_cancel)
+        task = asyncio.create_task(broker.channel("room").subscribe().__aenter__())
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await comes_true(lambda: not line._subscriptions)
+
+    test()
+    until("the end of the subscription", lambda: not _subscribers(server))
+    broker.close_sync()
+
+
+def test_one_who_cannot_join_leaves_nothing_behind(server: Server) -> None:
+    broker = RedisBroker(server.url, history=5)
+    with redis_client.Redis.from_url(server.url) as other_program:
+        other_program.set("torsyq:{room}:history", "no list")
+        with pytest.raises(redis_client.ResponseError), broker.channel("room").subscribe():
+            """Never comes here."""
+        other_program.delete("torsyq:{room}:history")
+    until("the end of the subscription", lambda: not _subscribers(server))
+    broker.close_sync()
+
+
+@pytest.mark.parametrize("history", [0, 5])
+def test_closing_ends_those_who_are_about_to_join(
+    server: Server, monkeypatch: pytest.MonkeyPatch, history: int
+) -> None:
+    broker = RedisBroker(server.url, prefix="closing:", history=history)
+
+    async def ignore(message: t.Any) -> None:
+        """As a Redis that takes its time to confirm."""
+
+    @on_loop
+    async def test() -> None:
+        async def join() -> None:
+            async with broker.channel("room").subscribe() as messages:
+                assert [message async for message in messages] == []
+
+        line = broker._get_line()
+        monkeypatch.setattr(line, "_handle", ignore)
+        tasks = [asyncio.create_task(join()) for _ in range(2)]
+        await comes_true(lambda: bool(line._confirmed))
+        await broker.close()
+        await asyncio.gather(*tasks)
+
+    test()
 
 
 def test_a_channel_that_is_left_is_not_listened_to(server: Server) -> None:

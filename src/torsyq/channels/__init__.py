@@ -30,6 +30,7 @@ import asyncio
 import threading
 import typing as t
 from collections import deque
+from contextlib import suppress
 
 from ..loop import runs_here
 
@@ -39,6 +40,13 @@ Arrival = t.Union["asyncio.Future[None]", threading.Event]
 
 class SlowSubscriber(Exception):
     """The subscriber's queue was full, and it was made to be thrown out then."""
+
+
+def _check(maxsize: int, slow: Slow) -> None:
+    if slow not in ("drop", "disconnect"):
+        raise ValueError(f"'slow' is 'drop' or 'disconnect', and not {slow!r}.")
+    if maxsize < 1:
+        raise ValueError(f"A queue holds at least one message; 'maxsize' is {maxsize}.")
 
 
 class Broker:
@@ -61,10 +69,7 @@ class Broker:
         slow: Slow = "drop",
         channels: int = 1000,
     ) -> None:
-        if slow not in ("drop", "disconnect"):
-            raise ValueError(f"'slow' is 'drop' or 'disconnect', and not {slow!r}.")
-        if maxsize < 1:
-            raise ValueError(f"A queue holds at least one message; 'maxsize' is {maxsize}.")
+        _check(maxsize, slow)
         self.history = history
         self.maxsize = maxsize
         self.slow = slow
@@ -129,8 +134,7 @@ class Broker:
                 topic = self._topics[name] = self._taken_from_idle(name)
             if history:
                 # At once with joining: none is missed and none comes twice.
-                for message in topic.history:
-                    deliver(message, [subscription])
+                subscription._begin_with(topic.history)
             topic.subscriptions[subscription] = None
 
     def _leave(self, subscription: Subscription) -> None:
@@ -198,10 +202,15 @@ class Channel:
         """Listen, for as long as a ``with`` or ``async with`` statement lasts.
 
         :param history: begin with the messages that were kept.
-        :param maxsize: how many messages wait at most; by default the broker's.
+        :param maxsize: how many messages wait at most, beside those; by default the broker's.
         :param slow: what happens when there are more; by default the broker's.
+        :raises ValueError: *maxsize* or *slow* is none.
         """
-        return Subscription(self, history, maxsize or self.broker.maxsize, slow or self.broker.slow)
+        broker = self.broker
+        maxsize = broker.maxsize if maxsize is None else maxsize
+        slow = broker.slow if slow is None else slow
+        _check(maxsize, slow)
+        return Subscription(self, history, maxsize, slow)
 
 
 class Subscription:
@@ -223,21 +232,34 @@ class Subscription:
         self._lock = threading.Lock()
         # What the one who iterates waits for.
         self._arrival: Arrival | None = None
+        self._listens = False
         self._ended = False
         self._overrun = False
 
     async def __aenter__(self) -> t.Self:
-        await self.channel.broker._join(self, self._with_history)
+        self._listens = True
+        try:
+            await self.channel.broker._join(self, self._with_history)
+        except BaseException:
+            # It may have joined in the very moment in which it was cancelled.
+            self.__exit__()
+            raise
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self.channel.broker._leave(self)
+        self.__exit__()
 
     def __enter__(self) -> t.Self:
-        self.channel.broker._join_sync(self, self._with_history)
+        self._listens = True
+        try:
+            self.channel.broker._join_sync(self, self._with_history)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._listens = False
         self.channel.broker._leave(self)
 
     def __aiter__(self) -> t.Self:
@@ -281,8 +303,20 @@ class Subscription:
                 return self._waiting.popleft()
             if self._ended:
                 return _END
+            if not self._listens:
+                raise RuntimeError(
+                    f"This subscription to {self.channel!r} does not listen, so that no message"
+                    " comes. Usually it is iterated over as it is: write 'async with"
+                    " channel.subscribe() as messages', or 'with' in sync code, and iterate in"
+                    " there."
+                )
             self._arrival = arrival
             return _NOTHING
+
+    def _begin_with(self, history: t.Collection[t.Any]) -> None:
+        """Let the messages that were kept wait, however many: none of them is late."""
+        self._waiting.extend(history)
+        self._maxsize += len(history)
 
     def _put(self, message: t.Any) -> Arrival | None:
         """Let the message wait; who is to be told of it."""
@@ -329,7 +363,9 @@ def _tell(arrivals: t.Iterable[Arrival | None]) -> None:
     for loop, futures in by_loop.items():
         if runs_here(loop):
             _settle(futures)
-        elif not loop.is_closed():
+            continue
+        # A loop that is closed waits for nothing.
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(_settle, futures)
 
 
