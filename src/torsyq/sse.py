@@ -26,6 +26,7 @@ from queue import Empty
 from queue import SimpleQueue
 from threading import Thread
 
+from .body import iterating
 from .body import pauses
 from .body import Pieces
 from .globals import current_app
@@ -142,14 +143,10 @@ def sse_response(
 
 
 async def _beginning_with(first: Event, source: t.AsyncIterable[t.Any]) -> t.AsyncIterator[t.Any]:
-    yield first
-    iterator = aiter(source)
-    try:
+    async with iterating(source) as iterator:
+        yield first
         async for item in iterator:
             yield item
-    finally:
-        if hasattr(iterator, "aclose"):
-            await iterator.aclose()
 
 
 def _send(
@@ -159,11 +156,11 @@ def _send(
     first: Event | None,
 ) -> t.Iterator[bytes]:
     waits = pauses(keep_alive)
-    if first is not None:
-        yield encode(first)
-        next(waits)
     puller = _Puller(iter(source))
     try:
+        if first is not None:
+            yield encode(first)
+            next(waits)
         while True:
             puller.ask()
             while (answer := puller.answer(next(waits))) is None:
