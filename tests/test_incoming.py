@@ -37,6 +37,7 @@ def in_thread(pieces: list[bytes], begun: bytes, read: t.Callable[[t.Any], t.Any
 
 READS: list[t.Callable[[t.Any], t.Any]] = [
     lambda file: file.read(),
+    lambda file: [file.readline(None), file.read(None)],
     lambda file: [file.read(3), file.read(0), file.read(2), file.read(-1), file.read(5)],
     lambda file: list(file),
     lambda file: [file.readline(), file.readline(2), file.readline(0), file.read()],

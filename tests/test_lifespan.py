@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import typing as t
+from contextvars import ContextVar
 
 import pytest
 
 from torsyq import Blueprint
 from torsyq import current_app
 from torsyq import Flask
+from torsyq import has_request_context
 from torsyq.loop import run_coroutine
 from torsyq.testing import FlaskClient
 
@@ -94,6 +96,33 @@ def test_without_the_protocol_the_first_request_starts(
     assert events == [*STARTED, "view", "view"]
     run_coroutine(app.shutdown)()
     assert events == [*STARTED, "view", "view", *STOPPED]
+
+
+def test_the_functions_run_in_a_context_of_their_own(app: Flask, anyclient: FlaskClient) -> None:
+    """Not in the first request's, which happens to wait for them; and all of them in one."""
+    seen: list[t.Any] = []
+    colour: ContextVar[str] = ContextVar("colour", default="none")
+
+    @app.before_serving
+    def before() -> None:
+        seen.append(has_request_context())
+
+    @app.while_serving
+    async def around() -> t.AsyncGenerator[None, None]:
+        seen.append(has_request_context())
+        token = colour.set("red")
+        yield
+        seen.append(colour.get())
+        colour.reset(token)
+
+    @app.get("/")
+    def view() -> str:
+        return colour.get()
+
+    assert anyclient.get("/").text == "none"
+    assert anyclient.get("/").text == "none"
+    run_coroutine(app.shutdown)()
+    assert seen == [False, False, "red"]
 
 
 def test_many_first_requests_start_once(app: Flask) -> None:

@@ -66,7 +66,7 @@ class Background(Walk):
         if serving_loop.get(None) is None:
             self._stops_at_exit  # noqa: B018
         call = partial(self._run_in_background, func, args, kwargs)
-        begin = partial(_begin, current_loop(), _without_request(), call, self.background_tasks)
+        begin = partial(_begin, current_loop(), without_request(), call, self.background_tasks)
         ctx = _current_request_context(None)
         if ctx is None or _cv_websocket.get(None) is not None:
             # A WebSocket may stay open for days.
@@ -137,7 +137,7 @@ def _stop(ref: weakref.ref[Background], in_place: Executor) -> None:
         run_coroutine(app.shutdown)()
 
 
-def _without_request() -> Context:
+def without_request() -> Context:
     """A copy of the current context in which neither an app nor a request is current."""
     context = Context()
     without = {_cv_app, _cv_request, _cv_websocket}

@@ -107,8 +107,10 @@ class Incoming:
         if self._arriving is not None:
             self._arriving.cancel()
 
-    def read(self, size: int = -1) -> bytes:
-        """*size* bytes, fewer only at the end; all of them if it is negative."""
+    def read(self, size: int | None = -1) -> bytes:
+        """*size* bytes, fewer only at the end; all of them if it is negative or None."""
+        if size is None:
+            size = -1
         pieces = []
         while size and (piece := self._wait_for_piece()):
             if 0 <= size < len(piece):
@@ -118,8 +120,10 @@ class Incoming:
                 size -= len(piece)
         return b"".join(pieces)
 
-    def readline(self, size: int = -1) -> bytes:
+    def readline(self, size: int | None = -1) -> bytes:
         """Up to and with the next line feed, and at most *size* bytes of it."""
+        if size is None:
+            size = -1
         pieces = []
         while size and (piece := self._wait_for_piece()):
             end = piece.find(b"\n") + 1 or len(piece)
