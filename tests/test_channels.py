@@ -17,6 +17,8 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from tests.asgi import Exchange
+from tests.asgi import scope
 from tests.servers import environment
 from tests.servers import free_port
 from tests.servers import until
@@ -28,6 +30,7 @@ from torsyq import websocket
 from torsyq.channels import Broker
 from torsyq.channels import SlowSubscriber
 from torsyq.channels.redis import RedisBroker
+from torsyq.sse import sse_response
 
 REDIS = shutil.which("redis-server")
 
@@ -414,6 +417,50 @@ def test_websockets_talk_through_a_channel(make: MakeBroker, app: Flask) -> None
                 wire.leave()
 
     clients()
+
+
+@pytest.mark.parametrize("kind", ["websocket", "stream", "events"])
+def test_a_sync_subscriber_ends_with_its_client(make: MakeBroker, app: Flask, kind: str) -> None:
+    """Though nothing is published that would wake it."""
+    room = make().channel("room")
+    events: list[str] = []
+
+    def messages() -> t.Iterator[str]:
+        with room.subscribe() as subscription:
+            yield "listening"
+            yield from subscription
+        events.append("left")
+
+    @app.websocket("/websocket")
+    def talk() -> None:
+        for message in messages():
+            websocket.send(message)  # type: ignore[unused-coroutine]
+
+    @app.get("/stream")
+    def stream() -> t.Any:
+        return messages()
+
+    @app.get("/events")
+    def news() -> t.Any:
+        return sse_response(messages())
+
+    @on_loop
+    async def test() -> None:
+        if kind == "websocket":
+            async with Wire(app, "/websocket") as wire:
+                await wire.accepted()
+                await wire.hear()
+                wire.leave()
+        else:
+            it = Exchange(app, scope(f"/{kind}"))
+            it.tell()
+            task = asyncio.create_task(it.run())
+            await comes_true(lambda: b"listening" in it.body)
+            it.disconnect()
+            await task
+        await comes_true(lambda: bool(events))
+
+    test()
 
 
 # In one process

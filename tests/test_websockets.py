@@ -1042,6 +1042,28 @@ async def test_a_server_that_stops_does_not_wait_for_a_sync_view(app: Flask) -> 
 
 
 @on_loop
+async def test_the_end_of_the_app_ends_sync_views_that_the_server_has_left_alone(
+    app: Flask,
+) -> None:
+    ends: list[int] = []
+
+    @app.websocket("/")
+    def view() -> None:
+        try:
+            websocket.receive()  # type: ignore[unused-coroutine]
+        except WebsocketDisconnected as error:
+            ends.append(error.code)
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        await app.shutdown()
+        assert ends == [1001]
+    async with Wire(app) as wire:
+        await wire.accepted()
+        wire.leave()
+
+
+@on_loop
 async def test_one_sync_view_too_many_is_refused(app: Flask) -> None:
     app.config["WEBSOCKET_THREADS"] = 1
 

@@ -183,7 +183,8 @@ class Asgi(Lifespan):
         app = self.wsgi_app if is_stock(cls.__call__) else self
         body = app(environ, answer.start_response)
         if type(body) is Chunks and body.awaitable is not None:
-            return answer.keep(body)
+            answer.to_close = body
+            return body
         return answer.pump(body)
 
     async def _send_body(self, body: t.Any, answer: Answer) -> list[bytes]:

@@ -27,6 +27,8 @@ from .incoming import Message
 from .incoming import Receive
 from .lazy import deferred
 from .loop import Call
+from .loop import current_ending
+from .loop import Ending
 from .statuses import STATUS_LINES
 
 if t.TYPE_CHECKING:
@@ -366,12 +368,13 @@ class Answer:
     #: Whether nobody wants the rest.
     client_is_gone = False
 
-    # Whether a worker thread is to do no more for it, and the piece that it waits for being sent.
+    # Whether a worker thread is to do no more for it, and what it waits for.
     _is_stopped = False
+    _ending: Ending | None = None
     _sending: Call | None = None
 
-    # What is closed at the end: a file that is being sent, a body that was not begun with.
-    _to_close: t.Any = None
+    #: What is closed at the end: a file that is being sent, a body that was not begun with.
+    to_close: t.Any = None
 
     def __init__(self, body: t.Any, receive: Receive, send: Send, doorman: Doorman) -> None:
         self._body, self._receive, self.send = body, receive, send
@@ -402,6 +405,8 @@ class Answer:
     def stop(self) -> None:
         """Have the worker thread end what it does: the client is gone, or the server stops."""
         self._is_stopped = True
+        if self._ending is not None:
+            self._ending.come()
         if self._sending is not None:
             self._sending.cancel()
         if isinstance(self._body, Incoming):
@@ -414,8 +419,8 @@ class Answer:
             self._listening.cancel()
         if self.client_is_gone:
             self._answering.uncancel()  # type: ignore[union-attr]
-        if self._to_close is not None:
-            self._to_close.close()
+        if self.to_close is not None:
+            self.to_close.close()
         self._body.close()
 
     def start_response(
@@ -449,7 +454,7 @@ class Answer:
     async def send_awaitable(self, body: Chunks, source: Pieces) -> None:
         """Send the pieces of an async iterator, without a thread."""
         self.has_body = True
-        self._to_close = None
+        self.to_close = None
         stream = Stream(self)
         try:
             await stream.send(source)
@@ -466,11 +471,6 @@ class Answer:
             sending.cancel()
         sending.wait()
 
-    def keep(self, body: Chunks) -> Chunks:
-        """*body*, for :meth:`send_awaitable`; closed here if it does not come to that."""
-        self._to_close = body
-        return body
-
     def pump(self, body: Iterable[bytes]) -> list[bytes] | None:
         """Send *body* from a worker thread; what remains to be sent.
 
@@ -479,13 +479,15 @@ class Answer:
         if type(body) is list:
             return [*self._written, *body]
         self.has_body = True
-        is_closed_here = True
+        self._ending = Ending()
+        current_ending.set(self._ending)
+        if self._is_stopped:
+            self._ending.come()
         try:
             if type(body) in _FILES:
                 self._ahead = [*self._written, _piece_of_file(body)], _piece_of_file(body)
                 if self._ahead[1]:
-                    is_closed_here = False
-                    self._to_close = body
+                    self.to_close = body
                     return None
                 return self._ahead[0]
             for piece in body:
@@ -495,9 +497,8 @@ class Answer:
                 self._written = ()
             return [*self._written]
         finally:
-            close = getattr(body, "close", None)
-            if close is not None and is_closed_here:
-                close()
+            if body is not self.to_close and hasattr(body, "close"):
+                body.close()
 
     async def send_file(self, in_thread: t.Callable[..., t.Awaitable[bytes]]) -> list[bytes]:
         """Send a large file, which is read in threads. None of them waits for the client.
@@ -507,7 +508,7 @@ class Answer:
         pieces, ahead = self._ahead
         while ahead:
             await self.send_piece(b"".join(pieces))
-            pieces, ahead = [ahead], await in_thread(_piece_of_file, self._to_close)
+            pieces, ahead = [ahead], await in_thread(_piece_of_file, self.to_close)
         return pieces
 
 

@@ -61,6 +61,9 @@ if t.TYPE_CHECKING:
 else:
     asyncio = deferred("asyncio", globals())
 
+# Seconds that sync views are given to end when the server stops.
+_LAST_WORDS = 1
+
 # How an HTTP status is said once the connection is accepted (RFC 6455, section 7.4, and IANA).
 _CODE_OF_STATUS = {400: 1007, 413: 1009, 415: 1003, 503: 1013}
 
@@ -73,8 +76,10 @@ class WebsocketWalk(Asgi):
         "type[Websocket]", imported("torsyq.websockets", "Websocket")
     )
 
-    # How many sync views of WebSockets are in their threads.
-    _websocket_threads = 0
+    @lazy
+    def _websockets_in_threads(self) -> set[Websocket]:
+        # Those whose sync views are at work.
+        return set()
 
     def websocket_context(
         self, environ: WSGIEnvironment, receive: Receive, send: Send
@@ -204,14 +209,14 @@ class WebsocketWalk(Asgi):
         twin = view if is_async(view) else getattr(view, "_twin", None)
         if twin is not None:
             return await websocket._view(twin(**arguments))
-        if self._websocket_threads >= self.config["WEBSOCKET_THREADS"]:
+        if len(self._websockets_in_threads) >= self.config["WEBSOCKET_THREADS"]:
             raise ServiceUnavailable()
-        self._websocket_threads += 1
+        self._websockets_in_threads.add(websocket)
         try:
             call = partial(view, **arguments)
             return await websocket._view_in_thread(self.websocket_thread_pool, call)
         finally:
-            self._websocket_threads -= 1
+            self._websockets_in_threads.discard(websocket)
 
     @lazy
     def websocket_thread_pool(self) -> ThreadPoolExecutor:
@@ -222,6 +227,17 @@ class WebsocketWalk(Asgi):
         from concurrent.futures import ThreadPoolExecutor
 
         return ThreadPoolExecutor(self.config["WEBSOCKET_THREADS"], f"{self.name}-websocket")
+
+    async def shutdown(self) -> None:
+        """End the WebSockets of sync views; then as for requests."""
+        if "websocket_thread_pool" in self.__dict__:
+            # Granian leaves open ones as they are. The process would wait for their threads.
+            for websocket in [*self._websockets_in_threads]:
+                websocket._inbox.close(1001, "")
+            ended = asyncio.ensure_future(asyncio.to_thread(self.websocket_thread_pool.shutdown))
+            await asyncio.wait([ended], timeout=_LAST_WORDS)
+            del self.websocket_thread_pool
+        await super().shutdown()
 
     async def finalize_websocket(
         self, rv: t.Any, from_error_handler: bool = False

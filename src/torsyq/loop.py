@@ -421,6 +421,35 @@ class _End:
         return True
 
 
+class Ending:
+    """Ends what a thread waits for when nobody wants it any more: the thread cannot be stopped."""
+
+    _has_come = False
+
+    def __init__(self) -> None:
+        self._calls: dict[t.Callable[[], object], None] = {}
+
+    def come(self) -> None:
+        """End all of it, and what is begun from now on."""
+        self._has_come = True
+        for call in [*self._calls]:
+            call()
+
+    def add(self, call: t.Callable[[], object]) -> None:
+        """Have *call* called, in any thread, when it comes; at once if it has."""
+        self._calls[call] = None
+        if self._has_come:
+            call()
+
+    def remove(self, call: t.Callable[[], object]) -> None:
+        """Not any more."""
+        self._calls.pop(call, None)
+
+
+#: The end of what the present thread works for; unset where nobody tells it.
+current_ending: ContextVar[Ending] = ContextVar("torsyq.ending")
+
+
 def adopt(context: Context) -> None:
     """Take over into the current context what changed in *context*, a copy of it."""
     for var, value in context.items():

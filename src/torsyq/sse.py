@@ -22,6 +22,7 @@ import typing as t
 from collections.abc import AsyncIterable
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty
 from queue import SimpleQueue
 from threading import Thread
@@ -32,6 +33,8 @@ from .body import Pieces
 from .globals import current_app
 from .globals import request
 from .json import dumps
+from .loop import current_ending
+from .loop import Ending
 
 if t.TYPE_CHECKING:
     from .wrappers import Response
@@ -182,7 +185,13 @@ class _Puller:
         self._iterator = iterator
         self._questions: SimpleQueue[bool] = SimpleQueue()
         self._answers: SimpleQueue[tuple[t.Any, BaseException | None]] = SimpleQueue()
-        Thread(target=copy_context().run, args=(self._pull,), daemon=True).start()
+        ending = current_ending.get(None)
+        if ending is not None:
+            ending.add(partial(self._answers.put, (_END, None)))
+        self._ending = Ending()
+        context = copy_context()
+        context.run(current_ending.set, self._ending)
+        Thread(target=context.run, args=(self._pull,), daemon=True).start()
 
     def ask(self) -> None:
         """Have the next item taken."""
@@ -198,6 +207,7 @@ class _Puller:
     def stop(self) -> None:
         """Take no more; the iterator is closed as soon as it lets go."""
         self._questions.put(False)
+        self._ending.come()
 
     def _pull(self) -> None:
         try:

@@ -21,7 +21,9 @@ from .asgi_http import GONE
 from .asgi_http import wire_headers
 from .headers import Headers
 from .loop import adopt
+from .loop import current_ending
 from .loop import current_loop
+from .loop import Ending
 from .loop import settled
 from .loop import waited_for
 
@@ -386,6 +388,7 @@ class Websocket:
     async def _view_in_thread(self, pool: Executor, view: t.Callable[[], T]) -> T:
         """Wait for the sync view in a thread of *pool*, which finds out by itself."""
         context = copy_context()
+        context.run(current_ending.set, self._inbox.ending)
         work = pool.submit(partial(context.run, view))
         try:
             # Where the server ends, it is to wait for no message any more.
@@ -422,6 +425,8 @@ class _Inbox:
         limit: int | None,
     ) -> None:
         self.end: tuple[int, str] | None = None
+        #: For what else a sync view waits for.
+        self.ending = Ending()
         self.viewer: asyncio.Task[t.Any] | None = None
         self.has_cancelled = False
         self._loop = current_loop()
@@ -519,6 +524,7 @@ class _Inbox:
             self.end = code, reason
         while self._readers:
             self._wake_reader()
+        self.ending.come()
 
     def close(self, code: int, reason: str) -> None:
         """End it from this side; what was not received is not wanted."""

@@ -32,6 +32,8 @@ import typing as t
 from collections import deque
 from contextlib import suppress
 
+from ..loop import current_ending
+from ..loop import Ending
 from ..loop import runs_here
 
 Slow = t.Literal["drop", "disconnect"]
@@ -216,7 +218,8 @@ class Channel:
 class Subscription:
     """The messages of a channel, to be iterated over by one task or thread.
 
-    Made by :meth:`Channel.subscribe`. Iteration ends when the broker is closed.
+    Made by :meth:`Channel.subscribe`. Iteration ends when the broker is closed; in sync code also
+    when the client is gone whose WebSocket or stream waits for a message.
 
     :raises SlowSubscriber: (on iteration) it did not keep up, and ``slow`` is ``"disconnect"``.
     """
@@ -232,6 +235,7 @@ class Subscription:
         self._lock = threading.Lock()
         # What the one who iterates waits for.
         self._arrival: Arrival | None = None
+        self._ending: Ending | None = None
         self._listens = False
         self._ended = False
         self._overrun = False
@@ -256,11 +260,16 @@ class Subscription:
         except BaseException:
             self.__exit__()
             raise
+        self._ending = current_ending.get(None)
+        if self._ending is not None:
+            self._ending.add(self._end)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._listens = False
         self.channel.broker._leave(self)
+        if self._ending is not None:
+            self._ending.remove(self._end)
 
     def __aiter__(self) -> t.Self:
         return self
