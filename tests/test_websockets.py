@@ -488,6 +488,36 @@ async def test_a_view_that_only_sends_is_cancelled_when_the_client_goes(app: Fla
 
 
 @on_loop
+async def test_a_view_that_begins_when_the_client_has_gone_is_cancelled_too(app: Flask) -> None:
+    """It went while a hook was at work, which had let it in."""
+    events: list[str] = []
+    go_on = asyncio.Event()
+
+    @app.before_websocket
+    async def let_in() -> None:
+        await websocket.accept()
+        await go_on.wait()
+
+    @app.websocket("/")
+    async def view() -> None:
+        events.append("begun")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            events.append("ended")
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        wire.leave()
+        await eventually(wire.to_app.empty)
+        # Until whoever would have been cancelled was looked for.
+        for _ in range(10):
+            await asyncio.sleep(0.001)
+        go_on.set()
+    assert events == ["begun", "ended"]
+
+
+@on_loop
 async def test_a_view_that_swallows_its_cancellation_ends_as_it_likes(app: Flask) -> None:
     ends = []
 

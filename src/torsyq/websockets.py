@@ -372,6 +372,9 @@ class Websocket:
         """Await the view; the client's going cancels it."""
         task = asyncio.current_task()
         self._inbox.viewer = task
+        if self._inbox.has_left:
+            # While a hook was at work.
+            self._inbox.dismiss_viewer()
         try:
             return await view
         except BaseExceptionGroup as group:
@@ -429,6 +432,7 @@ class _Inbox:
         self.ending = Ending()
         self.viewer: asyncio.Task[t.Any] | None = None
         self.has_cancelled = False
+        self.has_left = False
         self._loop = current_loop()
         self._receive = receive
         self._refuse = refuse
@@ -473,9 +477,8 @@ class _Inbox:
         # Whoever was woken by a message that came just before answers it first.
         await asyncio.sleep(0)
         self._over(code, reason)
-        delay = _GRACE if self._was_read else 0
-        # The present context would hold the websocket as long as the timer runs.
-        self._timer = self._loop.call_later(delay, self._cancel_viewer, context=Context())
+        self.has_left = True
+        self.dismiss_viewer()
 
     def _is_too_big(self, data: str | bytes, limit: int) -> bool:
         if len(data) * 4 <= limit:
@@ -537,6 +540,14 @@ class _Inbox:
         if asyncio.current_task() is self.viewer:
             self._viewer_knows = True
         return WebsocketDisconnected(*self.end)
+
+    def dismiss_viewer(self) -> None:
+        """Have the view end if it does not do so by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+        delay = _GRACE if self._was_read else 0
+        # The present context would hold the websocket as long as the timer runs.
+        self._timer = self._loop.call_later(delay, self._cancel_viewer, context=Context())
 
     def _cancel_viewer(self) -> None:
         if self.viewer is not None and not self._viewer_knows:
