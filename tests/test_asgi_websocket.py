@@ -674,6 +674,18 @@ def test_an_http_error_becomes_a_code(app: Flask, status: int, expected: tuple[i
 
 
 @on_loop
+async def test_a_long_status_fits_into_a_reason(app: Flask) -> None:
+    @app.websocket("/")
+    async def view() -> None:
+        await websocket.accept()
+        abort(Response(status=f"409 {'ә' * 100}"))
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        assert await wire.closed() == (1008, "ә" * 61)
+
+
+@on_loop
 async def test_a_handler_decides_on_the_code_by_its_status(app: Flask) -> None:
     @app.websocket("/<int:status>")
     async def view(status: int) -> None:

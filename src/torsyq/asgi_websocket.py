@@ -64,9 +64,6 @@ else:
 # Seconds that sync views are given to end when the server stops.
 _LAST_WORDS = 1
 
-# How an HTTP status is said once the connection is accepted (RFC 6455, section 7.4, and IANA).
-_CODE_OF_STATUS = {400: 1007, 413: 1009, 415: 1003, 503: 1013}
-
 
 class WebsocketWalk(Asgi):
     """The part of :class:`.Flask` that answers WebSockets."""
@@ -347,10 +344,7 @@ class WebsocketWalk(Asgi):
         if response is None:
             await websocket.close(1000)
         elif websocket.accepted:
-            status = response.status_code
-            usual = 1011 if status >= 500 else 1008 if status >= 400 else 1000
-            code = _CODE_OF_STATUS.get(status, usual)
-            await websocket.close(code, response.status.partition(" ")[2])
+            await websocket._close_with(response.status_code, response.status.partition(" ")[2])
         else:
             await self._refuse_websocket(websocket, response)
 

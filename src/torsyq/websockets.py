@@ -57,6 +57,9 @@ _GRACE = 1.0
 _CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
 _LONGEST_REASON = 123
 
+# How an HTTP status is said once the connection is accepted (the same sources).
+_CODE_OF_STATUS = {400: 1007, 413: 1009, 415: 1003, 503: 1013}
+
 
 class WebsocketDisconnected(asyncio.CancelledError):
     """The connection is over: raised by ``receive`` and ``send``.
@@ -398,6 +401,12 @@ class Websocket:
             return await settled(work, partial(self._inbox.close, 1001, ""))  # type: ignore[no-any-return]
         finally:
             adopt(context)
+
+    async def _close_with(self, status: int, reason: str) -> None:
+        """Close it for what would have been an HTTP response of that status."""
+        usual = 1011 if status >= 500 else 1008 if status >= 400 else 1000
+        fitting = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
+        await self.close(_CODE_OF_STATUS.get(status, usual), fitting)
 
     def _ended_view(self, error: asyncio.CancelledError) -> bool:
         """Whether *error* came of the connection's end, and not of the server's."""
