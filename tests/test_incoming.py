@@ -114,6 +114,23 @@ def test_a_client_that_goes_away_is_an_error_for_both() -> None:
     asyncio.run(run())
 
 
+def test_nothing_is_asked_of_a_server_whose_client_went_away() -> None:
+    """Some would say nothing any more, and whoever asked again would wait for ever."""
+
+    async def run() -> None:
+        it = Exchange(None, {})  # type: ignore[arg-type]
+        incoming = Incoming(it.receive)
+        it.disconnect()
+        for read in incoming.read, incoming.readline:
+            with pytest.raises(ClientDisconnected):
+                await asyncio.wait_for(asyncio.to_thread(read), 5)
+        with pytest.raises(ClientDisconnected):
+            await asyncio.wait_for(incoming.next_piece(), 5)
+        assert it.received == 1
+
+    asyncio.run(run())
+
+
 def test_the_loop_does_not_wait_for_its_own_client() -> None:
     async def run() -> None:
         _, incoming = arriving([b"x"], b"begun")
