@@ -539,6 +539,32 @@ def test_a_stream_stops_when_the_client_goes_away(app: Flask) -> None:
     assert events == ["sync closed", "async closed"]
 
 
+def test_a_middleware_that_says_the_body_again_and_again_does_no_harm(app: Flask) -> None:
+    """One that reads the body often does so. Whether the client is there is asked all the same."""
+    asked = 0
+
+    @app.post("/")
+    async def view() -> str:
+        # Until someone listens to the client.
+        await until(lambda: asked > 1)
+        return "done"
+
+    async def run() -> None:
+        it = Exchange(app, scope(method="POST"))
+
+        async def receive() -> Message:
+            nonlocal asked
+            asked += 1
+            assert asked < 1000
+            return {"type": "http.request", "body": b"x", "more_body": False}
+
+        it.receive = receive  # type: ignore[method-assign]
+        await it.run()
+        assert (it.body, asked) == (b"done", 2)
+
+    asyncio.run(run())
+
+
 def test_what_is_to_be_called_on_close_is_called_if_the_stream_fails_to_end(app: Flask) -> None:
     events = []
 

@@ -48,11 +48,9 @@ GONE = OSError, RuntimeError
 # Seconds between two looks round.
 _PATIENCE = 0.02
 
-# A file's piece in one message.
-_FILE_PIECE = 256 * 1024
-
-# A file as a body, and a part of one.
+# A file as a body, or a part of one, and how much of it goes into one message.
 _FILES = {FileWrapper, _RangeWrapper}
+_FILE_PIECE = 256 * 1024
 
 # After so many pieces of a stream, others have their turn.
 _BREATH = 16
@@ -393,7 +391,8 @@ class Answer:
 
     async def _wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
-            pass
+            # A middleware that says the body again and again shall not keep the loop busy.
+            await asyncio.sleep(_PATIENCE)
         self.give_up()
 
     def give_up(self) -> None:
