@@ -125,6 +125,27 @@ def test_the_functions_run_in_a_context_of_their_own(app: Flask, anyclient: Flas
     assert seen == [False, False, "red"]
 
 
+def test_without_such_functions_no_context_is_made(app: Flask) -> None:
+    """So that teardown functions run with requests only, as they do on WSGI."""
+    events: list[str] = []
+
+    @app.teardown_appcontext
+    def teardown(error: BaseException | None) -> None:
+        events.append("teardown")
+
+    @app.get("/")
+    async def view() -> str:
+        events.append("view")
+        return ""
+
+    async def run() -> None:
+        async with app.async_test_client() as client:
+            await client.get("/")
+
+    asyncio.run(run())
+    assert events == ["view", "teardown"]
+
+
 def test_many_first_requests_start_once(app: Flask) -> None:
     events: list[str] = []
     hooked(app, events)

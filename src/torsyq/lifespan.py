@@ -113,7 +113,8 @@ class Lifespan(Background):
             # Not the first request's, and the same for the end: what a generator sets of context
             # variables is its own.
             self._serving_context = without_request()
-            await within(self._serving_context, self._begin_serving())
+            if self._has_serving_funcs():
+                await within(self._serving_context, self._begin_serving())
             self._serving = True
         if serving_loop.get(None) is None:
             self._stops_at_exit  # noqa: B018
@@ -139,7 +140,8 @@ class Lifespan(Background):
         try:
             if self._serving:
                 self._serving = False
-                await within(self._serving_context, self._end_serving())
+                if self._has_serving_funcs():
+                    await within(self._serving_context, self._end_serving())
         finally:
             await super().shutdown()
 
