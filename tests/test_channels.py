@@ -419,7 +419,7 @@ def test_websockets_talk_through_a_channel(make: MakeBroker, app: Flask) -> None
     clients()
 
 
-@pytest.mark.parametrize("kind", ["websocket", "stream", "events"])
+@pytest.mark.parametrize("kind", ["websocket", "stream", "events", "poll"])
 def test_a_sync_subscriber_ends_with_its_client(make: MakeBroker, app: Flask, kind: str) -> None:
     """Though nothing is published that would wake it."""
     room = make().channel("room")
@@ -444,6 +444,15 @@ def test_a_sync_subscriber_ends_with_its_client(make: MakeBroker, app: Flask, ki
     def news() -> t.Any:
         return sse_response(messages())
 
+    @app.get("/poll")
+    def poll() -> str:
+        with room.subscribe() as subscription:
+            events.append("listening")
+            for message in subscription:
+                return str(message)
+        events.append("left")
+        return "no news"
+
     @on_loop
     async def test() -> None:
         if kind == "websocket":
@@ -455,10 +464,10 @@ def test_a_sync_subscriber_ends_with_its_client(make: MakeBroker, app: Flask, ki
             it = Exchange(app, scope(f"/{kind}"))
             it.tell()
             task = asyncio.create_task(it.run())
-            await comes_true(lambda: b"listening" in it.body)
+            await comes_true(lambda: b"listening" in it.body or "listening" in events)
             it.disconnect()
             await task
-        await comes_true(lambda: bool(events))
+        await comes_true(lambda: "left" in events)
 
     test()
 

@@ -35,6 +35,7 @@ from .lazy import deferred
 from .lazy import is_stock
 from .lazy import lazy
 from .lifespan import Lifespan
+from .loop import current_ending
 from .loop import is_async
 from .loop import serving_loop
 from .loop import settled
@@ -174,6 +175,7 @@ class Asgi(Lifespan):
         self, environ: WSGIEnvironment, answer: Answer
     ) -> list[bytes] | Chunks | None:
         """The WSGI application, middleware included; what remains to be sent of its answer."""
+        current_ending.set(answer)
         cls: t.Any = type(self)
         # COMPAT: Sentry's SDK puts its middleware in the place of Flask.__call__.
         app = self.wsgi_app if is_stock(cls.__call__) else self

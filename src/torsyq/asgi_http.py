@@ -344,7 +344,7 @@ def closing(pieces: list[bytes]) -> Message:
     return {"type": "http.response.body", "body": body}
 
 
-class Answer:
+class Answer(Ending):
     """Sends one answer; :meth:`start_response` is WSGI's.
 
     Status and headers go out with the first of the body, as :pep:`3333` has it, so that an
@@ -366,9 +366,7 @@ class Answer:
     #: Whether nobody wants the rest.
     client_is_gone = False
 
-    # Whether a worker thread is to do no more for it, and what it waits for.
-    _is_stopped = False
-    _ending: Ending | None = None
+    # The piece that a worker thread waits for being sent.
     _sending: Call | None = None
 
     #: What is closed at the end: a file that is being sent, a body that was not begun with.
@@ -403,9 +401,7 @@ class Answer:
 
     def stop(self) -> None:
         """Have the worker thread end what it does: the client is gone, or the server stops."""
-        self._is_stopped = True
-        if self._ending is not None:
-            self._ending.come()
+        self.come()
         if self._sending is not None:
             self._sending.cancel()
         if isinstance(self._body, Incoming):
@@ -466,7 +462,7 @@ class Answer:
 
     def _send_from_thread(self, piece: bytes) -> None:
         self._sending = sending = Call(self.send_piece, piece).begin(self.loop)
-        if self._is_stopped:
+        if self.has_come:
             sending.cancel()
         sending.wait()
 
@@ -478,10 +474,7 @@ class Answer:
         if type(body) is list:
             return [*self._written, *body]
         self.has_body = True
-        self._ending = Ending()
-        current_ending.set(self._ending)
-        if self._is_stopped:
-            self._ending.come()
+        current_ending.set(self)
         try:
             if type(body) in _FILES:
                 self._ahead = [*self._written, _piece_of_file(body)], _piece_of_file(body)
@@ -490,7 +483,7 @@ class Answer:
                     return None
                 return self._ahead[0]
             for piece in body:
-                if self._is_stopped:
+                if self.has_come:
                     return []
                 self._send_from_thread(b"".join([*self._written, piece]))
                 self._written = ()

@@ -18,6 +18,7 @@ from .globals import _cv_websocket
 from .lazy import deferred
 from .lazy import lazy
 from .lazy import shared
+from .loop import current_ending
 from .loop import current_loop
 from .loop import run_coroutine
 from .loop import runs_here
@@ -140,7 +141,7 @@ def _stop(ref: weakref.ref[Background], in_place: Executor) -> None:
 def without_request() -> Context:
     """A copy of the current context in which neither an app nor a request is current."""
     context = Context()
-    without = {_cv_app, _cv_request, _cv_websocket}
+    without = {_cv_app, _cv_request, _cv_websocket, current_ending}
     for var, value in copy_context().items():
         if var not in without:
             context.run(var.set, value)

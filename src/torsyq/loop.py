@@ -424,25 +424,24 @@ class _End:
 class Ending:
     """Ends what a thread waits for when nobody wants it any more: the thread cannot be stopped."""
 
-    _has_come = False
-
-    def __init__(self) -> None:
-        self._calls: dict[t.Callable[[], object], None] = {}
+    has_come = False
+    # An instance has its own when something is added: most never need any.
+    _calls: dict[t.Callable[[], object], None] = {}
 
     def come(self) -> None:
         """End all of it, and what is begun from now on."""
-        self._has_come = True
+        self.has_come = True
         for call in [*self._calls]:
             call()
 
     def add(self, call: t.Callable[[], object]) -> None:
-        """Have *call* called, in any thread, when it comes; at once if it has."""
-        self._calls[call] = None
-        if self._has_come:
+        """Have *call* called when it comes, in whatever thread; at once if it has come."""
+        self.__dict__.setdefault("_calls", {})[call] = None
+        if self.has_come:
             call()
 
     def remove(self, call: t.Callable[[], object]) -> None:
-        """Not any more."""
+        """Have *call* called no more."""
         self._calls.pop(call, None)
 
 
