@@ -349,7 +349,7 @@ class Answer(Ending):
 
     Status and headers go out with the first of the body, as :pep:`3333` has it, so that an
     error before that can still become a 500. When the client goes away, the task that made this
-    is cancelled.
+    is cancelled, and what a worker thread waits for is ended.
     """
 
     _written: t.Sequence[bytes] = ()
