@@ -57,7 +57,7 @@ class Broker:
     All methods may be called from any thread and any event loop.
 
     :param history: how many messages of each channel are kept for those who come later.
-    :param maxsize: how many messages wait for a subscriber at most.
+    :param maxsize: how many messages wait for a subscriber at most, beside the history.
     :param slow: what happens to one with more: see the module.
     :param channels: how many channels that nobody listens to keep their history; beyond, the
         ones longest unused forget it.
@@ -204,9 +204,9 @@ class Channel:
         """Listen, for as long as a ``with`` or ``async with`` statement lasts.
 
         :param history: begin with the messages that were kept.
-        :param maxsize: how many messages wait at most, beside those; by default the broker's.
+        :param maxsize: how many messages wait at most, beside the kept; by default the broker's.
         :param slow: what happens when there are more; by default the broker's.
-        :raises ValueError: *maxsize* or *slow* is none.
+        :raises ValueError: *maxsize* or *slow* cannot be.
         """
         broker = self.broker
         maxsize = broker.maxsize if maxsize is None else maxsize

@@ -213,7 +213,7 @@ class _Line:
         confirmed = self._confirmed[name] = self.loop.create_future()
         try:
             await self._pubsub.subscribe(self._keys(name)[2])
-            if self._listening is None:
+            if self._listening is None and not self._is_closed:
                 self._listening = asyncio.create_task(self._listen())
             await confirmed
         finally:
