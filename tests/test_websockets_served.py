@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import typing as t
 from pathlib import Path
 
@@ -237,6 +238,8 @@ def test_nothing_unexpected_was_logged(served: Served) -> None:
 
 def test_a_server_stops_though_sync_views_wait(served: Served) -> None:
     """For the client, and for what is published. Nobody waits for their threads."""
+    if served.name == "hypercorn" and sys.version_info >= (3, 12):
+        pytest.skip("It waits for open connections itself, whatever their views do.")
     with served.connect("/sync", close_timeout=1) as client, served.connect("/listening") as other:
         client.send("a")
         assert client.recv(PATIENCE) == "a"
