@@ -583,6 +583,52 @@ def test_a_server_asked_for_more_of_a_body_does_not_see_the_request(app: Flask, 
     assert seen == [[None, None, None]] * 3
 
 
+@pytest.mark.parametrize("path", ["/sync", "/async", "/piecewise"])
+def test_what_matching_sets_of_context_variables_is_the_request_s_alone(path: str) -> None:
+    """A converter, or an app that finds its tenant by the host, may set some. The view sees them,
+    and the next request on the connection does not."""
+    tenant: ContextVar[str] = ContextVar("tenant", default="none")
+    seen: list[str] = []
+
+    class Tenants(Flask):
+        def create_url_adapter(self, request: t.Any) -> t.Any:
+            if request is not None:
+                tenant.set(request.host)
+            return super().create_url_adapter(request)
+
+    app = Tenants("tenants")
+
+    @app.post("/sync")
+    def sync_view() -> str:
+        return tenant.get()
+
+    @app.post("/async")
+    async def async_view() -> str:
+        return tenant.get()
+
+    @app.post("/piecewise", stream_body=True)
+    async def piecewise() -> str:
+        return tenant.get() + str(len([piece async for piece in stream()]))
+
+    class Server(Exchange):
+        async def receive(self) -> Message:
+            seen.append(tenant.get())
+            return await super().receive()
+
+        async def send(self, message: Message) -> None:
+            seen.append(tenant.get())
+            await super().send(message)
+
+    async def run() -> None:
+        it = Server(app, scope(path, "POST"))
+        it.tell(b"x")
+        await it.run()
+        assert it.body.startswith(b"localhost")
+
+    asyncio.run(run())
+    assert set(seen) == {"none"}
+
+
 KINDS = ["/text", "/late", "/error", "/stream", "/lines", "/file", "/sync", "/sync-stream"]
 
 

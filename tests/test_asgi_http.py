@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import threading
 import tracemalloc
 import typing as t
 from contextlib import nullcontext
@@ -18,6 +19,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from torsyq import asgi_http
 from torsyq import Flask
 from torsyq import request
+from torsyq import Response
 from torsyq import send_file
 from torsyq.asgi_http import make_environ
 from torsyq.asgi_http import receive_body
@@ -535,3 +537,91 @@ def test_a_stream_stops_when_the_client_goes_away(app: Flask) -> None:
     asyncio.run(run("/sync"))
     asyncio.run(run("/async"))
     assert events == ["sync closed", "async closed"]
+
+
+def test_a_middleware_that_says_the_body_again_and_again_does_no_harm(app: Flask) -> None:
+    """One that reads the body often does so. Whether the client is there is asked all the same."""
+    asked = 0
+
+    @app.post("/")
+    async def view() -> str:
+        # Until someone listens to the client.
+        await until(lambda: asked > 1)
+        return "done"
+
+    async def run() -> None:
+        it = Exchange(app, scope(method="POST"))
+
+        async def receive() -> Message:
+            nonlocal asked
+            asked += 1
+            assert asked < 1000
+            return {"type": "http.request", "body": b"x", "more_body": False}
+
+        it.receive = receive  # type: ignore[method-assign]
+        await it.run()
+        assert (it.body, asked) == (b"done", 2)
+
+    asyncio.run(run())
+
+
+def test_what_is_to_be_called_on_close_is_called_if_the_stream_fails_to_end(app: Flask) -> None:
+    events = []
+
+    @app.get("/")
+    async def view() -> Response:
+        async def pieces() -> t.AsyncIterator[str]:
+            try:
+                yield "x"
+            finally:
+                raise ValueError("of the finally block")
+
+        response = Response(t.cast("t.Any", pieces()))
+        response.call_on_close(lambda: events.append("closed"))
+        return response
+
+    class Gone(Exchange):
+        async def send(self, message: Message) -> None:
+            if message["type"] == "http.response.body":
+                raise OSError("nobody is there")
+
+    async def run() -> None:
+        it = Gone(app, scope())
+        it.tell()
+        with pytest.raises(ValueError, match="finally"):
+            await it.run()
+
+    asyncio.run(run())
+    assert events == ["closed"]
+
+
+def test_what_is_to_be_called_on_close_is_called_if_the_client_left_during_a_sync_view(
+    app: Flask,
+) -> None:
+    events = []
+    may_return = threading.Event()
+
+    @app.get("/")
+    def view() -> Response:
+        async def pieces() -> t.AsyncIterator[str]:
+            yield "x"
+
+        events.append("begun")
+        may_return.wait(30)
+        response = Response(t.cast("t.Any", pieces()))
+        response.call_on_close(lambda: events.append("closed"))
+        return response
+
+    async def run() -> None:
+        it = Exchange(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: events)
+        it.disconnect()
+        # Cancelled, and waiting for the thread.
+        await until(task.cancelling)
+        may_return.set()
+        await asyncio.wait_for(task, 30)
+
+    asyncio.run(run())
+    assert events == ["begun", "closed"]

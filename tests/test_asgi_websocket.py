@@ -12,6 +12,7 @@ from werkzeug.exceptions import Forbidden
 from werkzeug.exceptions import NotFound
 
 import torsyq
+from tests.sockets import eventually
 from tests.sockets import on_loop
 from tests.sockets import Wire
 from torsyq import abort
@@ -24,6 +25,8 @@ from torsyq import has_request_context
 from torsyq import has_websocket_context
 from torsyq import redirect
 from torsyq import request
+from torsyq import Response
+from torsyq import send_file
 from torsyq import session
 from torsyq import url_for
 from torsyq import websocket
@@ -376,6 +379,42 @@ async def test_all_teardown_functions_run_even_if_one_raises(app: Flask) -> None
     assert events == ["last"]
 
 
+@on_loop
+async def test_teardown_functions_run_even_if_the_server_loses_patience(app: Flask) -> None:
+    events: Events = []
+
+    @app.teardown_websocket
+    def teardown(exc: BaseException | None) -> None:
+        events.append("teardown")
+
+    @app.websocket("/")
+    async def view() -> None:
+        await websocket.accept()
+        await asyncio.Event().wait()
+
+    class SlowToLetGo(Wire):
+        async def _run(self) -> None:
+            await self.app(self.scope, self.receive, self._send)
+
+        async def receive(self) -> dict[str, t.Any]:
+            events.append("listening")
+            try:
+                return await self.to_app.get()
+            except asyncio.CancelledError:
+                events.append("stopping")
+                await asyncio.Event().wait()
+                raise
+
+    wire = await SlowToLetGo(app).__aenter__()
+    await wire.accepted()
+    await eventually(lambda: events.count("listening") == 2)
+    wire.task.cancel()
+    await eventually(lambda: "stopping" in events)
+    wire.task.cancel()
+    await asyncio.wait([wire.task])
+    assert events[2:] == ["stopping", "teardown"]
+
+
 # Contexts
 
 
@@ -467,6 +506,55 @@ async def test_what_a_view_returns_before_accepting_refuses(app: Flask) -> None:
     for path in "/stream", "/awaited-stream":
         async with Wire(app, path) as wire:
             assert (await wire.refused())[::2] == (200, "pieces")
+
+
+@on_loop
+async def test_a_response_that_refuses_is_closed(live: Flask) -> None:
+    closed: Events = []
+
+    @live.websocket("/<how>")
+    async def view(how: str) -> Response:
+        response = Response("no", 403)
+        response.call_on_close(lambda: closed.append(how))
+        if how == "aborts":
+            abort(response)
+        return response
+
+    @live.after_websocket
+    def fail(response: Response | None) -> Response | None:
+        if websocket.path == "/fails-after" and response and response.status_code == 403:
+            raise ZeroDivisionError
+        return response
+
+    ways = {"returns": 403, "aborts": 403, "fails-after": 500}
+    for how, expected in ways.items():
+        async with Wire(live, f"/{how}") as wire:
+            assert (await wire.refused())[0] == expected
+    assert closed == [*ways]
+
+
+@on_loop
+async def test_a_client_that_went_before_it_was_refused_is_no_error(app: Flask) -> None:
+    @app.websocket("/")
+    async def view() -> None:
+        wire.broken = OSError("gone")
+        abort(403)
+
+    async with Wire(app) as wire:
+        pass
+
+
+@on_loop
+async def test_a_file_may_refuse(app: Flask, tmp_path: t.Any) -> None:
+    (tmp_path / "no.txt").write_bytes(b"members only")
+
+    @app.websocket("/")
+    async def view() -> tuple[Response, int]:
+        return send_file(tmp_path / "no.txt"), 403
+
+    async with Wire(app) as wire:
+        status, headers, body = await wire.refused()
+        assert (status, headers["content-length"], body) == (403, "12", "members only")
 
 
 @on_loop
@@ -583,6 +671,18 @@ def test_an_http_error_becomes_a_code(app: Flask, status: int, expected: tuple[i
             assert await wire.closed() == expected
 
     client()
+
+
+@on_loop
+async def test_a_long_status_fits_into_a_reason(app: Flask) -> None:
+    @app.websocket("/")
+    async def view() -> None:
+        await websocket.accept()
+        abort(Response(status=f"409 {'ә' * 100}"))
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        assert await wire.closed() == (1008, "ә" * 61)
 
 
 @on_loop

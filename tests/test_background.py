@@ -223,6 +223,74 @@ def test_the_end_waits_for_tasks_no_longer_than_configured(
     assert "1 background task(s) did not end within 0.05 seconds" in caplog.text
 
 
+def test_the_end_waits_for_tasks_that_tasks_have_begun(app: Flask) -> None:
+    done: list[int] = []
+
+    async def step(number: int) -> None:
+        await asyncio.sleep(0)
+        if number < 5:
+            app.add_background_task(step, number + 1)
+        done.append(number)
+
+    @app.get("/")
+    async def view() -> str:
+        app.add_background_task(step, 1)
+        return ""
+
+    async def run() -> None:
+        await exchange(app)
+        await app.shutdown()
+
+    asyncio.run(run())
+    assert done == [1, 2, 3, 4, 5]
+
+
+def test_tasks_that_begin_each_other_for_ever_have_no_longer_than_configured(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"] = 0.05
+
+    async def again() -> None:
+        await asyncio.sleep(0.001)
+        app.add_background_task(again)
+
+    @app.get("/")
+    async def view() -> str:
+        app.add_background_task(again)
+        return ""
+
+    async def run() -> None:
+        await exchange(app)
+        await app.shutdown()
+
+    asyncio.run(run())
+    assert "1 background task(s) did not end within 0.05 seconds" in caplog.text
+
+
+def test_the_end_of_a_server_does_not_wait_for_tasks_on_the_loop_of_the_process(app: Flask) -> None:
+    """What a thread that no request uses begins runs there, and is waited for at exit."""
+    may_end = threading.Event()
+    ended = threading.Event()
+
+    async def task() -> None:
+        while not may_end.is_set():
+            await asyncio.sleep(0.001)
+        ended.set()
+
+    async def run() -> None:
+        await asyncio.to_thread(app.add_background_task, task)
+        async with asyncio.timeout(5):
+            await app.shutdown()
+
+    try:
+        asyncio.run(run())
+        assert not ended.is_set()
+    finally:
+        may_end.set()
+    wait_for(app)
+    assert ended.is_set()
+
+
 def test_the_worker_threads_go_and_come_back(app: Flask) -> None:
     @app.get("/")
     def view() -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import time
+import weakref
 from types import FunctionType
 
 import pytest
 
+from tests.asgi import exchange
+from tests.servers import until
 from torsyq import Flask
 from torsyq.testing import FlaskClient
 
@@ -87,3 +92,18 @@ def test_the_app_that_blocks_is_told_and_another_s_logger_is_not_made(
     assert client.get("/0.6").text == "done"
     assert [r.name for r in caplog.records if "blocked" in r.message] == [app.name]
     assert "logger" not in vars(other)
+
+
+def test_a_loop_that_was_watched_is_let_go_of(app: Flask) -> None:
+    app.debug = True
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    @app.get("/")
+    async def view() -> str:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        return "done"
+
+    asyncio.run(exchange(app))
+    # The app itself keeps the last one.
+    asyncio.run(exchange(app))
+    until("the loop is gone", lambda: gc.collect() is not None and loops[0]() is None)

@@ -17,6 +17,8 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from tests.asgi import Exchange
+from tests.asgi import scope
 from tests.servers import environment
 from tests.servers import free_port
 from tests.servers import until
@@ -28,6 +30,7 @@ from torsyq import websocket
 from torsyq.channels import Broker
 from torsyq.channels import SlowSubscriber
 from torsyq.channels.redis import RedisBroker
+from torsyq.sse import sse_response
 
 REDIS = shutil.which("redis-server")
 
@@ -352,6 +355,41 @@ def test_impossible_options_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         make(**options)
+    with pytest.raises(ValueError, match=message):
+        make().channel("room").subscribe(**options)
+
+
+@pytest.mark.parametrize("slow", ["drop", "disconnect"])
+def test_a_history_may_be_longer_than_a_queue(make: MakeBroker, slow: t.Any) -> None:
+    @on_loop
+    async def test() -> None:
+        room = make(history=5, maxsize=2, slow=slow).channel("room")
+        for number in range(5):
+            await room.publish(number)
+        async with room.subscribe() as messages:
+            await room.publish(5)
+            await room.publish(6)
+            assert await first(messages, 7) == list(range(7))
+            assert messages.dropped == 0
+
+    test()
+
+
+def test_a_subscription_that_does_not_listen_says_what_is_missing(make: MakeBroker) -> None:
+    @on_loop
+    async def test() -> None:
+        room = make().channel("room")
+        with pytest.raises(RuntimeError, match="write 'async with"):
+            await anext(room.subscribe())
+        with pytest.raises(RuntimeError, match="write 'async with"):
+            next(room.subscribe())
+        async with room.subscribe() as messages:
+            await room.publish("a")
+            assert await anext(messages) == "a"
+        with pytest.raises(RuntimeError, match="write 'async with"):
+            await anext(messages)
+
+    test()
 
 
 def test_websockets_talk_through_a_channel(make: MakeBroker, app: Flask) -> None:
@@ -381,6 +419,59 @@ def test_websockets_talk_through_a_channel(make: MakeBroker, app: Flask) -> None
     clients()
 
 
+@pytest.mark.parametrize("kind", ["websocket", "stream", "events", "poll"])
+def test_a_sync_subscriber_ends_with_its_client(make: MakeBroker, app: Flask, kind: str) -> None:
+    """Though nothing is published that would wake it."""
+    room = make().channel("room")
+    events: list[str] = []
+
+    def messages() -> t.Iterator[str]:
+        with room.subscribe() as subscription:
+            yield "listening"
+            yield from subscription
+        events.append("left")
+
+    @app.websocket("/websocket")
+    def talk() -> None:
+        for message in messages():
+            websocket.send(message)  # type: ignore[unused-coroutine]
+
+    @app.get("/stream")
+    def stream() -> t.Any:
+        return messages()
+
+    @app.get("/events")
+    def news() -> t.Any:
+        return sse_response(messages())
+
+    @app.get("/poll")
+    def poll() -> str:
+        with room.subscribe() as subscription:
+            events.append("listening")
+            for message in subscription:
+                return str(message)
+        events.append("left")
+        return "no news"
+
+    @on_loop
+    async def test() -> None:
+        if kind == "websocket":
+            async with Wire(app, "/websocket") as wire:
+                await wire.accepted()
+                await wire.hear()
+                wire.leave()
+        else:
+            it = Exchange(app, scope(f"/{kind}"))
+            it.tell()
+            task = asyncio.create_task(it.run())
+            await comes_true(lambda: b"listening" in it.body or "listening" in events)
+            it.disconnect()
+            await task
+        await comes_true(lambda: "left" in events)
+
+    test()
+
+
 # In one process
 
 
@@ -389,18 +480,27 @@ def test_channels_that_nobody_uses_are_forgotten() -> None:
     broker = Broker(history=2, channels=2)
     for name in "a", "b", "a", "c":
         broker.channel(name).publish_sync(name)
-    assert list(broker._topics) == ["a", "c"]
+    assert list(broker._idle) == ["a", "c"]
     with broker.channel("d").subscribe(), broker.channel("e").subscribe():
         broker.channel("f").publish_sync("f")
-        assert list(broker._topics) == ["c", "d", "e", "f"]
+        assert (list(broker._topics), list(broker._idle)) == (["d", "e"], ["c", "f"])
         broker.channel("d").publish_sync("x")
-    assert list(broker._topics) == ["f", "d"]
+    assert (list(broker._topics), list(broker._idle)) == ([], ["f", "d"])
+    with broker.channel("f").subscribe():
+        assert (list(broker._topics), list(broker._idle)) == (["f"], ["d"])
 
     brief = Broker()
     brief.channel("a").publish_sync("a")
     with brief.channel("b").subscribe():
         assert list(brief._topics) == ["b"]
-    assert brief._topics == {}
+    assert brief._topics == brief._idle == {}
+
+
+def test_channels_that_are_listened_to_do_not_take_the_place_of_others_histories() -> None:
+    broker = Broker(history=1, channels=2)
+    with broker.channel("a").subscribe(), broker.channel("b").subscribe():
+        broker.channel("c").publish_sync("kept")
+        assert broker.channel("c").history_sync() == ["kept"]
 
 
 @on_loop
@@ -550,6 +650,116 @@ def _subscribers(server: Server) -> int:
     with redis_client.Redis.from_url(server.url) as client:
         ((_, number),) = client.pubsub_numsub("torsyq:{room}")
         return int(number)
+
+
+def test_catching_up_is_tried_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that is being loaded takes subscriptions before it gives what it has kept."""
+    broker = RedisBroker(server.url, prefix="again:", history=10)
+    room = broker.channel("room")
+    failures = [redis_client.ConnectionError("away"), redis_client.BusyLoadingError("loading")]
+
+    async def lrange(*args: t.Any) -> t.Any:
+        if failures:
+            raise failures.pop()
+        return await real(*args)
+
+    with room.subscribe() as messages:
+        assert broker._line is not None
+        real = broker._line._redis.lrange
+        monkeypatch.setattr(broker._line._redis, "lrange", lrange)
+        with redis_client.Redis.from_url(server.url) as admin:
+            admin.client_kill_filter(_type="pubsub", skipme=True)
+        until("a failure", lambda: not failures)
+        room.publish_sync("a")
+        assert next(messages) == "a"
+    broker.close_sync()
+
+
+def test_what_is_no_message_does_not_end_the_listening(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another program may use the same names."""
+    broker = RedisBroker(server.url, prefix="foreign:", history=10)
+    with (
+        broker.channel("a").subscribe() as messages,
+        broker.channel("b").subscribe() as others,
+        redis_client.Redis.from_url(server.url) as other_program,
+    ):
+        other_program.publish("foreign:{a}", "hello")
+        broker.channel("a").publish_sync("a")
+        assert next(messages) == "a"
+        assert "under 'foreign:{a}' is no message" in caplog.text
+
+        other_program.set("foreign:{b}:history", "hello")
+        other_program.client_kill_filter(_type="pubsub", skipme=True)
+        until("a complaint", lambda: "under 'foreign:{b}' is no message" in caplog.text)
+        broker.channel("a").publish_sync("b")
+        assert next(messages) == "b"
+        other_program.delete("foreign:{b}:history")
+        broker.channel("b").publish_sync("c")
+        assert next(others) == "c"
+    broker.close_sync()
+
+
+def test_one_who_is_cancelled_when_he_has_joined_leaves(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = RedisBroker(server.url)
+
+    @on_loop
+    async def test() -> None:
+        line, loop = broker._get_line(), asyncio.get_running_loop()
+        join = line.join
+
+        async def join_and_cancel(*args: t.Any) -> None:
+            await join(*args)
+            loop.call_soon_threadsafe(task.cancel)
+
+        monkeypatch.setattr(line, "join", join_and_cancel)
+        task = asyncio.create_task(broker.channel("room").subscribe().__aenter__())
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await comes_true(lambda: not line._subscriptions)
+
+    test()
+    until("the end of the subscription", lambda: not _subscribers(server))
+    broker.close_sync()
+
+
+def test_one_who_cannot_join_leaves_nothing_behind(server: Server) -> None:
+    broker = RedisBroker(server.url, history=5)
+    with redis_client.Redis.from_url(server.url) as other_program:
+        other_program.set("torsyq:{room}:history", "no list")
+        with pytest.raises(redis_client.ResponseError), broker.channel("room").subscribe():
+            """Never comes here."""
+        other_program.delete("torsyq:{room}:history")
+    until("the end of the subscription", lambda: not _subscribers(server))
+    broker.close_sync()
+
+
+@pytest.mark.parametrize("history", [0, 5])
+def test_closing_ends_those_who_are_about_to_join(
+    server: Server, monkeypatch: pytest.MonkeyPatch, history: int
+) -> None:
+    broker = RedisBroker(server.url, prefix="closing:", history=history)
+
+    async def ignore(message: t.Any) -> None:
+        """As a Redis that takes its time to confirm."""
+
+    @on_loop
+    async def test() -> None:
+        async def join() -> None:
+            async with broker.channel("room").subscribe() as messages:
+                assert [message async for message in messages] == []
+
+        line = broker._get_line()
+        monkeypatch.setattr(line, "_handle", ignore)
+        tasks = [asyncio.create_task(join()) for _ in range(2)]
+        await comes_true(lambda: bool(line._confirmed))
+        await broker.close()
+        await asyncio.gather(*tasks)
+
+    test()
 
 
 def test_a_channel_that_is_left_is_not_listened_to(server: Server) -> None:

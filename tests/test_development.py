@@ -200,6 +200,25 @@ def test_it_serves_https(project: Path) -> None:
         assert until("an answer over TLS", lambda: ask(server)) == b"first"
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_app_that_fails_to_start_ends_it(project: Path, engine: str) -> None:
+    (project / "chat.py").write_text(f"""
+import torsyq.development
+from torsyq import Flask
+
+torsyq.development.ENGINES = [{engine!r}]
+app = Flask(__name__)
+
+@app.before_serving
+async def connect():
+    raise LookupError("no database")
+""")
+    ended = run(project, *args(free_port(), "--interface", "asgi"))
+    assert ended.returncode == 1
+    assert ended.stderr.count("Traceback") == 1
+    assert "LookupError: no database" in ended.stderr
+
+
 def test_a_taken_port_ends_it(project: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

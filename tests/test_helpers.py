@@ -232,6 +232,27 @@ def test_an_async_iterable_without_aclose_is_streamed(app: Flask) -> None:
     assert asyncio.run(read()) == ["/", "/"]
 
 
+def test_an_async_iterable_whose_iterator_can_be_closed_is_closed(app: Flask) -> None:
+    closed = []
+
+    class Paths:
+        async def __aiter__(self) -> t.AsyncIterator[str]:
+            try:
+                while True:
+                    yield request.path
+            finally:
+                closed.append(request.path)
+
+    async def read() -> None:
+        with app.test_request_context("/here"):
+            stream: t.Any = torsyq.stream_with_context(t.cast("t.Any", Paths()))
+        assert await anext(stream) == "/here"
+        await stream.aclose()
+        assert closed == ["/here"]
+
+    asyncio.run(read())
+
+
 # Answers
 
 

@@ -37,6 +37,7 @@ def in_thread(pieces: list[bytes], begun: bytes, read: t.Callable[[t.Any], t.Any
 
 READS: list[t.Callable[[t.Any], t.Any]] = [
     lambda file: file.read(),
+    lambda file: [file.readline(None), file.read(None)],
     lambda file: [file.read(3), file.read(0), file.read(2), file.read(-1), file.read(5)],
     lambda file: list(file),
     lambda file: [file.readline(), file.readline(2), file.readline(0), file.read()],
@@ -109,6 +110,23 @@ def test_a_client_that_goes_away_is_an_error_for_both() -> None:
             await incoming.next_piece()
         with pytest.raises(ClientDisconnected):
             await asyncio.to_thread(incoming.read)
+
+    asyncio.run(run())
+
+
+def test_nothing_is_asked_of_a_server_whose_client_went_away() -> None:
+    """Some would say nothing any more, and whoever asked again would wait for ever."""
+
+    async def run() -> None:
+        it = Exchange(None, {})  # type: ignore[arg-type]
+        incoming = Incoming(it.receive)
+        it.disconnect()
+        for read in incoming.read, incoming.readline:
+            with pytest.raises(ClientDisconnected):
+                await asyncio.wait_for(asyncio.to_thread(read), 5)
+        with pytest.raises(ClientDisconnected):
+            await asyncio.wait_for(incoming.next_piece(), 5)
+        assert it.received == 1
 
     asyncio.run(run())
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import typing as t
+from contextvars import ContextVar
 
 import pytest
 
 from torsyq import Blueprint
 from torsyq import current_app
 from torsyq import Flask
+from torsyq import has_request_context
 from torsyq.loop import run_coroutine
 from torsyq.testing import FlaskClient
 
@@ -94,6 +96,54 @@ def test_without_the_protocol_the_first_request_starts(
     assert events == [*STARTED, "view", "view"]
     run_coroutine(app.shutdown)()
     assert events == [*STARTED, "view", "view", *STOPPED]
+
+
+def test_the_functions_run_in_a_context_of_their_own(app: Flask, anyclient: FlaskClient) -> None:
+    """Not in the first request's, which happens to wait for them; and all of them in one."""
+    seen: list[t.Any] = []
+    colour: ContextVar[str] = ContextVar("colour", default="none")
+
+    @app.before_serving
+    def before() -> None:
+        seen.append(has_request_context())
+
+    @app.while_serving
+    async def around() -> t.AsyncGenerator[None, None]:
+        seen.append(has_request_context())
+        token = colour.set("red")
+        yield
+        seen.append(colour.get())
+        colour.reset(token)
+
+    @app.get("/")
+    def view() -> str:
+        return colour.get()
+
+    assert anyclient.get("/").text == "none"
+    assert anyclient.get("/").text == "none"
+    run_coroutine(app.shutdown)()
+    assert seen == [False, False, "red"]
+
+
+def test_without_such_functions_no_context_is_made(app: Flask) -> None:
+    """So that teardown functions run with requests only, as they do on WSGI."""
+    events: list[str] = []
+
+    @app.teardown_appcontext
+    def teardown(error: BaseException | None) -> None:
+        events.append("teardown")
+
+    @app.get("/")
+    async def view() -> str:
+        events.append("view")
+        return ""
+
+    async def run() -> None:
+        async with app.async_test_client() as client:
+            await client.get("/")
+
+    asyncio.run(run())
+    assert events == ["view", "teardown"]
 
 
 def test_many_first_requests_start_once(app: Flask) -> None:

@@ -21,6 +21,7 @@ from torsyq import loop
 from torsyq import request
 from torsyq import session
 from torsyq.loop import EitherIterator
+from torsyq.loop import Ending
 from torsyq.loop import is_async
 from torsyq.loop import lasting_loop
 from torsyq.loop import run_coroutine
@@ -560,3 +561,20 @@ def test_what_is_never_finished_within_a_context_is_closed() -> None:
     running.send(None)
     running.close()
     assert events == ["closed"]
+
+
+def test_an_ending_ends_what_was_added_before_and_after_it_came() -> None:
+    ended: list[str] = []
+    ending, another = Ending(), Ending()
+    ends = {name: functools.partial(ended.append, name) for name in ("before", "removed", "after")}
+    ending.add(ends["before"])
+    ending.add(ends["removed"])
+    ending.remove(ends["removed"])
+    ending.remove(ends["after"])
+    assert ended == []
+    ending.come()
+    assert ended == ["before"]
+    ending.add(ends["after"])
+    assert ended == ["before", "after"]
+    another.come()
+    assert ended == ["before", "after"]

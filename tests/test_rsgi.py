@@ -251,6 +251,47 @@ def test_a_stream_over_rsgi_ends(app: Flask) -> None:
     assert protocol.sent == [b"one", b"two"]
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_client_that_leaves_a_stream_over_rsgi_is_no_error(app: Flask, kind: str) -> None:
+    ended: list[str] = []
+
+    @app.get("/sync")
+    def sync() -> t.Iterator[str]:
+        def pieces() -> t.Iterator[str]:
+            try:
+                while True:
+                    yield "x"
+            finally:
+                ended.append("sync")
+
+        return pieces()
+
+    @app.get("/async")
+    async def view() -> t.Any:
+        async def pieces() -> t.AsyncIterator[str]:
+            try:
+                while True:
+                    yield "x"
+            finally:
+                ended.append("async")
+
+        return pieces()
+
+    class Closed(Stream):
+        async def send_bytes(self, data: bytes) -> None:
+            raise RuntimeError("RSGI transport is closed")
+
+    class Gone(Http):
+        def response_stream(self, status: int, headers: list[tuple[str, str]]) -> Stream:
+            return Closed()
+
+        async def client_disconnect(self) -> None:
+            """It has come already."""
+
+    ask(app, Scope(path=f"/{kind}"), Gone())
+    assert ended == [kind]
+
+
 class Message:
     def __init__(self, kind: int, data: str | bytes = "") -> None:
         self.kind, self.data = kind, data

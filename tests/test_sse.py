@@ -554,6 +554,61 @@ def test_a_sync_source_is_closed_when_the_client_goes_away(app: Flask) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("retry", [None, 5])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_source_is_closed_if_the_client_goes_at_the_first_event(
+    app: Flask, kind: str, retry: int | None
+) -> None:
+    closed = []
+
+    class Numbers:
+        """Itself to be closed, and no iterator of it."""
+
+        def __iter__(self) -> t.Iterator[int]:
+            return self
+
+        def __next__(self) -> int:
+            return 1
+
+        def close(self) -> None:
+            closed.append(True)
+
+        def __aiter__(self) -> t.AsyncIterator[int]:
+            return AsyncNumbers()
+
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    class AsyncNumbers:
+        def __aiter__(self) -> t.AsyncIterator[int]:
+            return self
+
+        async def __anext__(self) -> int:
+            return 1
+
+    @app.get("/")
+    def view() -> t.Any:
+        numbers: t.Any = Numbers()
+        return sse_response(iter(numbers) if kind == "sync" else numbers, retry=retry)
+
+    class Gone(Exchange):
+        async def send(self, message: t.Any) -> None:
+            if message["type"] == "http.response.body":
+                raise OSError("nobody is there")
+
+    async def run() -> None:
+        it = Gone(app, scope())
+        it.tell()
+        with pytest.raises(OSError, match="nobody"):
+            await it.run()
+        await until(lambda: closed)
+
+    if kind == "sync":
+        del Numbers.__aiter__
+    asyncio.run(run())
+    assert closed == [True]
+
+
 def test_the_last_event_id_is_what_the_client_saw(app: Flask) -> None:
     with app.test_request_context("/"):
         assert last_event_id() is None

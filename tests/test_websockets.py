@@ -65,6 +65,24 @@ def test_whatever_is_like_bytes_is_sent_as_bytes(app: Flask, data: t.Any) -> Non
 
 
 @on_loop
+async def test_half_of_a_surrogate_pair_is_sent_as_a_question_mark(app: Flask) -> None:
+    """A client's JSON may bring it; no server can send it, and some end the connection for it."""
+
+    @app.websocket("/")
+    async def view() -> None:
+        message = await websocket.receive_json()
+        await websocket.send(message)
+        app.json.ensure_ascii = False  # type: ignore[attr-defined]
+        await websocket.send_json(message)
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        wire.say('"шай \\ud83c\\udf75, \\ud83c!"')
+        assert await wire.hear() == "шай 🍵, ?!"
+        assert await wire.hear() == '"шай 🍵, ?!"'
+
+
+@on_loop
 async def test_what_is_no_message_is_refused_with_the_remedy(app: Flask) -> None:
     @app.websocket("/")
     async def view() -> None:
@@ -470,6 +488,36 @@ async def test_a_view_that_only_sends_is_cancelled_when_the_client_goes(app: Fla
 
 
 @on_loop
+async def test_a_view_that_begins_when_the_client_has_gone_is_cancelled_too(app: Flask) -> None:
+    """It went while a hook was at work, which had let it in."""
+    events: list[str] = []
+    go_on = asyncio.Event()
+
+    @app.before_websocket
+    async def let_in() -> None:
+        await websocket.accept()
+        await go_on.wait()
+
+    @app.websocket("/")
+    async def view() -> None:
+        events.append("begun")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            events.append("ended")
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        wire.leave()
+        await eventually(wire.to_app.empty)
+        # Until whoever would have been cancelled was looked for.
+        for _ in range(10):
+            await asyncio.sleep(0.001)
+        go_on.set()
+    assert events == ["begun", "ended"]
+
+
+@on_loop
 async def test_a_view_that_swallows_its_cancellation_ends_as_it_likes(app: Flask) -> None:
     ends = []
 
@@ -631,6 +679,33 @@ async def test_a_send_that_fails_is_the_client_s_going(app: Flask) -> None:
     async with Wire(app) as wire:
         await wire.accepted()
     assert caught == [1006, "OSError('gone')"]
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), RuntimeError("gone")], ids=repr)
+@pytest.mark.parametrize("step", ["accept", "receive", "send"])
+def test_a_client_that_went_before_it_was_accepted_is_no_error(
+    app: Flask, caplog: pytest.LogCaptureFixture, step: str, error: Exception
+) -> None:
+    caught: list[t.Any] = []
+
+    @app.websocket("/")
+    async def view() -> None:
+        wire.broken = error
+        try:
+            await (websocket.send("hello") if step == "send" else getattr(websocket, step)())
+        except WebsocketDisconnected as gone:
+            caught.extend([gone.code, gone.__cause__, websocket.closed])
+            raise
+
+    @on_loop
+    async def client() -> None:
+        async with wire:
+            pass
+
+    wire = Wire(app)
+    client()
+    assert caught == [1006, error, True]
+    assert not caplog.records
 
 
 @on_loop
@@ -994,6 +1069,28 @@ async def test_a_server_that_stops_does_not_wait_for_a_sync_view(app: Flask) -> 
     await asyncio.wait([wire.task])
     assert wire.task.cancelled()
     assert ends == [1001]
+
+
+@on_loop
+async def test_the_end_of_the_app_ends_sync_views_that_the_server_has_left_alone(
+    app: Flask,
+) -> None:
+    ends: list[int] = []
+
+    @app.websocket("/")
+    def view() -> None:
+        try:
+            websocket.receive()  # type: ignore[unused-coroutine]
+        except WebsocketDisconnected as error:
+            ends.append(error.code)
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        await app.shutdown()
+        assert ends == [1001]
+    async with Wire(app) as wire:
+        await wire.accepted()
+        wire.leave()
 
 
 @on_loop

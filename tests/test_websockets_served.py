@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import sys
 import typing as t
 from pathlib import Path
 
@@ -21,8 +23,10 @@ from tests.servers import until
 APP = """
 import asyncio
 from torsyq import Flask, abort, session, websocket, WebsocketDisconnected
+from torsyq.channels import Broker
 
 app = Flask(__name__)
+broker = Broker()
 app.secret_key = "k"
 app.config["WEBSOCKET_MAX_MESSAGE_SIZE"] = 70_000
 
@@ -40,6 +44,13 @@ async def echo(name):
 def sync():
     for message in websocket:
         websocket.send(message)
+
+@app.websocket("/listening")
+def listening():
+    with broker.channel("quiet").subscribe() as messages:
+        websocket.send("listening")
+        for message in messages:
+            websocket.send(message)
 
 @app.websocket("/chosen")
 async def chosen():
@@ -223,3 +234,17 @@ def test_nothing_unexpected_was_logged(served: Served) -> None:
     assert output.count("Traceback") == output.count("ZeroDivisionError: broken here")
     assert "never awaited" not in output
     assert "never retrieved" not in output
+
+
+def test_a_server_stops_though_sync_views_wait(served: Served) -> None:
+    """For the client, and for what is published. Nobody waits for their threads."""
+    if served.name == "hypercorn" and sys.version_info >= (3, 12):
+        pytest.skip("It waits for open connections itself, whatever their views do.")
+    with served.connect("/sync", close_timeout=1) as client, served.connect("/listening") as other:
+        client.send("a")
+        assert client.recv(PATIENCE) == "a"
+        assert other.recv(PATIENCE) == "listening"
+        served.process.popen.send_signal(signal.SIGTERM)
+        served.process.popen.wait(PATIENCE)
+    assert "teardown /sync" in served.process.output
+    assert "teardown /listening" in served.process.output

@@ -35,6 +35,7 @@ from .lazy import deferred
 from .lazy import is_stock
 from .lazy import lazy
 from .lifespan import Lifespan
+from .loop import current_ending
 from .loop import is_async
 from .loop import serving_loop
 from .loop import settled
@@ -100,7 +101,14 @@ class Asgi(Lifespan):
             await self._answer_other(scope, receive, send)
             return
         environ = make_environ(scope)
-        ctx = self._begin_stream(receive, environ) if self._streaming_rules else None
+        # SECURITY: when all has been sent, uvicorn begins with the next request on that line, in
+        # the context in which it was sent. That must not be this request's: the next one, perhaps
+        # another client's behind a proxy, would see what the app keeps in it.
+        context = copy_context()
+        ctx = context.run(self._matched, environ) if self._streaming_rules else None
+        if ctx is not None and getattr(ctx.request.url_rule, "stream_body", False):
+            # The view begins while its body is on the way.
+            stream_body(receive, environ)
         if "wsgi.input_terminated" not in environ:
             # PERF: what announces no length seldom has a body: no coroutine for it, 2 % of a request.
             begun = None if "CONTENT_LENGTH" in environ else await receive()
@@ -114,12 +122,8 @@ class Asgi(Lifespan):
         if doorman is None or doorman.loop is not loop:
             doorman = self._doorman = Doorman(loop)
         answer = Answer(environ["wsgi.input"], receive, send, doorman)
-        # SECURITY: when all has been sent, uvicorn begins with the next request on that line, in
-        # the context in which it was sent. That must not be this request's: the next one, perhaps
-        # another client's behind a proxy, would see what the app keeps in it.
-        context = copy_context()
         try:
-            body = await within(context, self._walk(ctx, environ, answer))
+            body = await within(context, context.run(self._walk, ctx, environ, answer))
             if type(body) is not list:
                 body = await within(context, self._send_body(body, answer))
             if not answer.has_started:
@@ -144,13 +148,6 @@ class Asgi(Lifespan):
                 f"This app was sent a {kind!r} connection by the ASGI server,"
                 " and can answer 'http', 'websocket' and 'lifespan'."
             )
-
-    def _begin_stream(self, receive: Receive, environ: WSGIEnvironment) -> RequestContext | None:
-        """Match the request, and leave its body on its way if the view wants it so."""
-        ctx = self._matched(environ)
-        if ctx is not None and getattr(ctx.request.url_rule, "stream_body", False):
-            stream_body(receive, environ)
-        return ctx
 
     def _walk(
         self, ctx: RequestContext | None, environ: WSGIEnvironment, answer: Answer
@@ -178,11 +175,13 @@ class Asgi(Lifespan):
         self, environ: WSGIEnvironment, answer: Answer
     ) -> list[bytes] | Chunks | None:
         """The WSGI application, middleware included; what remains to be sent of its answer."""
+        current_ending.set(answer)
         cls: t.Any = type(self)
         # COMPAT: Sentry's SDK puts its middleware in the place of Flask.__call__.
         app = self.wsgi_app if is_stock(cls.__call__) else self
         body = app(environ, answer.start_response)
         if type(body) is Chunks and body.awaitable is not None:
+            answer.to_close = body
             return body
         return answer.pump(body)
 

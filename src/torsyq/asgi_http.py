@@ -27,6 +27,8 @@ from .incoming import Message
 from .incoming import Receive
 from .lazy import deferred
 from .loop import Call
+from .loop import current_ending
+from .loop import Ending
 from .statuses import STATUS_LINES
 
 if t.TYPE_CHECKING:
@@ -40,14 +42,15 @@ else:
 Scope = t.MutableMapping[str, t.Any]
 Send = t.Callable[[Message], t.Awaitable[None]]
 
+#: What a server may raise to say that nobody is there.
+GONE = OSError, RuntimeError
+
 # Seconds between two looks round.
 _PATIENCE = 0.02
 
-# A file's piece in one message.
-_FILE_PIECE = 256 * 1024
-
-# A file as a body, and a part of one.
+# A file as a body, or a part of one, and how much of it goes into one message.
 _FILES = {FileWrapper, _RangeWrapper}
+_FILE_PIECE = 256 * 1024
 
 # After so many pieces of a stream, others have their turn.
 _BREATH = 16
@@ -300,8 +303,7 @@ async def refuse(send: Send) -> None:
 
     Perhaps it only stopped sending, or its body could not be read.
     """
-    # What a server may raise to say that nobody is there.
-    with suppress(OSError):
+    with suppress(*GONE):
         headers = [(b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 400, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
@@ -342,12 +344,12 @@ def closing(pieces: list[bytes]) -> Message:
     return {"type": "http.response.body", "body": body}
 
 
-class Answer:
+class Answer(Ending):
     """Sends one answer; :meth:`start_response` is WSGI's.
 
     Status and headers go out with the first of the body, as :pep:`3333` has it, so that an
     error before that can still become a 500. When the client goes away, the task that made this
-    is cancelled.
+    is cancelled, and what a worker thread waits for is ended.
     """
 
     _written: t.Sequence[bytes] = ()
@@ -364,12 +366,11 @@ class Answer:
     #: Whether nobody wants the rest.
     client_is_gone = False
 
-    # Whether a worker thread is to do no more for it, and the piece that it waits for being sent.
-    _is_stopped = False
+    # The piece that a worker thread waits for being sent.
     _sending: Call | None = None
 
-    # A file that is being sent.
-    _file: t.Any = None
+    #: What is closed at the end: a file that is being sent, a body that was not begun with.
+    to_close: t.Any = None
 
     def __init__(self, body: t.Any, receive: Receive, send: Send, doorman: Doorman) -> None:
         self._body, self._receive, self.send = body, receive, send
@@ -388,7 +389,8 @@ class Answer:
 
     async def _wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
-            pass
+            # A middleware that says the body again and again shall not keep the loop busy.
+            await asyncio.sleep(_PATIENCE)
         self.give_up()
 
     def give_up(self) -> None:
@@ -399,7 +401,7 @@ class Answer:
 
     def stop(self) -> None:
         """Have the worker thread end what it does: the client is gone, or the server stops."""
-        self._is_stopped = True
+        self.come()
         if self._sending is not None:
             self._sending.cancel()
         if isinstance(self._body, Incoming):
@@ -412,8 +414,8 @@ class Answer:
             self._listening.cancel()
         if self.client_is_gone:
             self._answering.uncancel()  # type: ignore[union-attr]
-        if self._file is not None:
-            self._file.close()
+        if self.to_close is not None:
+            self.to_close.close()
         self._body.close()
 
     def start_response(
@@ -447,17 +449,20 @@ class Answer:
     async def send_awaitable(self, body: Chunks, source: Pieces) -> None:
         """Send the pieces of an async iterator, without a thread."""
         self.has_body = True
+        self.to_close = None
         stream = Stream(self)
         try:
             await stream.send(source)
         finally:
             stream.end()
-            await source.aclose()
-            body.close()
+            try:
+                await source.aclose()
+            finally:
+                body.close()
 
     def _send_from_thread(self, piece: bytes) -> None:
         self._sending = sending = Call(self.send_piece, piece).begin(self.loop)
-        if self._is_stopped:
+        if self.has_come:
             sending.cancel()
         sending.wait()
 
@@ -469,25 +474,23 @@ class Answer:
         if type(body) is list:
             return [*self._written, *body]
         self.has_body = True
-        is_closed_here = True
+        current_ending.set(self)
         try:
             if type(body) in _FILES:
                 self._ahead = [*self._written, _piece_of_file(body)], _piece_of_file(body)
                 if self._ahead[1]:
-                    is_closed_here = False
-                    self._file = body
+                    self.to_close = body
                     return None
                 return self._ahead[0]
             for piece in body:
-                if self._is_stopped:
+                if self.has_come:
                     return []
                 self._send_from_thread(b"".join([*self._written, piece]))
                 self._written = ()
             return [*self._written]
         finally:
-            close = getattr(body, "close", None)
-            if close is not None and is_closed_here:
-                close()
+            if body is not self.to_close and hasattr(body, "close"):
+                body.close()
 
     async def send_file(self, in_thread: t.Callable[..., t.Awaitable[bytes]]) -> list[bytes]:
         """Send a large file, which is read in threads. None of them waits for the client.
@@ -497,7 +500,7 @@ class Answer:
         pieces, ahead = self._ahead
         while ahead:
             await self.send_piece(b"".join(pieces))
-            pieces, ahead = [ahead], await in_thread(_piece_of_file, self._file)
+            pieces, ahead = [ahead], await in_thread(_piece_of_file, self.to_close)
         return pieces
 
 

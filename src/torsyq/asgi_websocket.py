@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import sys
 import typing as t
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 
@@ -24,6 +25,7 @@ from werkzeug.exceptions import InternalServerError
 from werkzeug.exceptions import ServiceUnavailable
 
 from .asgi import Asgi
+from .asgi_http import GONE
 from .asgi_http import make_environ
 from .asgi_http import Scope
 from .asgi_http import wire_headers
@@ -37,6 +39,7 @@ from .lazy import imported
 from .lazy import lazy
 from .logging import printable
 from .loop import is_async
+from .responses import abandon
 from .sessions import SecureCookieSessionInterface
 from .signals import got_request_exception
 from .signals import got_websocket_exception
@@ -58,8 +61,8 @@ if t.TYPE_CHECKING:
 else:
     asyncio = deferred("asyncio", globals())
 
-# How an HTTP status is said once the connection is accepted (RFC 6455, section 7.4, and IANA).
-_CODE_OF_STATUS = {400: 1007, 413: 1009, 415: 1003, 503: 1013}
+# Seconds that sync views are given to end when the server stops.
+_LAST_WORDS = 1
 
 
 class WebsocketWalk(Asgi):
@@ -70,8 +73,10 @@ class WebsocketWalk(Asgi):
         "type[Websocket]", imported("torsyq.websockets", "Websocket")
     )
 
-    # How many sync views of WebSockets are in their threads.
-    _websocket_threads = 0
+    @lazy
+    def _websockets_in_threads(self) -> set[Websocket]:
+        # Those whose sync views are at work.
+        return set()
 
     def websocket_context(
         self, environ: WSGIEnvironment, receive: Receive, send: Send
@@ -103,14 +108,16 @@ class WebsocketWalk(Asgi):
             error = exc
             raise
         finally:
-            await ctx.websocket._finish()
-            if error is not None and self.should_ignore_error(error):
-                error = None
             try:
-                await ctx.pop_async(error)
+                await ctx.websocket._finish()
             finally:
-                # The traceback holds this frame: without this, frame and error hold each other.
-                error = None
+                if error is not None and self.should_ignore_error(error):
+                    error = None
+                try:
+                    await ctx.pop_async(error)
+                finally:
+                    # The traceback holds this frame: without this, frame and error hold each other.
+                    error = None
 
     async def _run_websocket(self, ctx: WebsocketContext) -> BaseException | None:
         """Walk, and end the connection; what the teardown functions are to be told of."""
@@ -122,7 +129,11 @@ class WebsocketWalk(Asgi):
             except Exception as exc:
                 error = exc
                 response = await self.handle_websocket_exception(exc)
-            await self._end_websocket(ctx.websocket, response)
+            try:
+                await self._end_websocket(ctx.websocket, response)
+            finally:
+                if response is not None:
+                    response.close()
         except asyncio.CancelledError as exc:
             if not ctx.websocket._ended_view(exc):
                 raise
@@ -195,14 +206,14 @@ class WebsocketWalk(Asgi):
         twin = view if is_async(view) else getattr(view, "_twin", None)
         if twin is not None:
             return await websocket._view(twin(**arguments))
-        if self._websocket_threads >= self.config["WEBSOCKET_THREADS"]:
+        if len(self._websockets_in_threads) >= self.config["WEBSOCKET_THREADS"]:
             raise ServiceUnavailable()
-        self._websocket_threads += 1
+        self._websockets_in_threads.add(websocket)
         try:
             call = partial(view, **arguments)
             return await websocket._view_in_thread(self.websocket_thread_pool, call)
         finally:
-            self._websocket_threads -= 1
+            self._websockets_in_threads.discard(websocket)
 
     @lazy
     def websocket_thread_pool(self) -> ThreadPoolExecutor:
@@ -213,6 +224,17 @@ class WebsocketWalk(Asgi):
         from concurrent.futures import ThreadPoolExecutor
 
         return ThreadPoolExecutor(self.config["WEBSOCKET_THREADS"], f"{self.name}-websocket")
+
+    async def shutdown(self) -> None:
+        """End the WebSockets of sync views; then as for requests."""
+        if "websocket_thread_pool" in self.__dict__:
+            # Granian leaves open ones as they are. The process would wait for their threads.
+            for websocket in [*self._websockets_in_threads]:
+                websocket._inbox.close(1001, "")
+            ended = asyncio.ensure_future(asyncio.to_thread(self.websocket_thread_pool.shutdown))
+            await asyncio.wait([ended], timeout=_LAST_WORDS)
+            del self.websocket_thread_pool
+        await super().shutdown()
 
     async def finalize_websocket(
         self, rv: t.Any, from_error_handler: bool = False
@@ -230,6 +252,8 @@ class WebsocketWalk(Asgi):
                 )
         except Exception:
             if not from_error_handler:
+                if response is not None:
+                    abandon(response)
                 raise
             self.logger.exception(
                 "Websocket finalizing failed with an error while handling an error"
@@ -320,10 +344,7 @@ class WebsocketWalk(Asgi):
         if response is None:
             await websocket.close(1000)
         elif websocket.accepted:
-            status = response.status_code
-            usual = 1011 if status >= 500 else 1008 if status >= 400 else 1000
-            code = _CODE_OF_STATUS.get(status, usual)
-            await websocket.close(code, response.status.partition(" ")[2])
+            await websocket._close_with(response.status_code, response.status.partition(" ")[2])
         else:
             await self._refuse_websocket(websocket, response)
 
@@ -332,19 +353,19 @@ class WebsocketWalk(Asgi):
         if "websocket.http.response" not in (websocket.scope.get("extensions") or {}):
             await websocket.close(1008)
             return
-        # A body that is streamed may wait.
-        get_body = response.get_data
-        body = get_body() if response.is_sequence else await self._in_thread(get_body)
-        headers = response.get_wsgi_headers(websocket.request.environ)
+        if not response.is_sequence:
+            # What is streamed may wait.
+            await self._in_thread(response.make_sequence)
+        start = {
+            "type": "websocket.http.response.start",
+            "status": response.status_code,
+            "headers": wire_headers(response.get_wsgi_headers(websocket.request.environ)),
+        }
+        body = {"type": "websocket.http.response.body", "body": response.get_data()}
         websocket._inbox.close(1000, "")
-        await websocket._send(
-            {
-                "type": "websocket.http.response.start",
-                "status": response.status_code,
-                "headers": wire_headers(headers),
-            }
-        )
-        await websocket._send({"type": "websocket.http.response.body", "body": body})
+        with suppress(*GONE):
+            await websocket._send(start)
+            await websocket._send(body)
 
     async def do_teardown_websocket(self, exc: BaseException | None = None) -> None:
         """Call the ``teardown_websocket`` functions, the innermost blueprint's first.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import typing as t
 import weakref
+from contextlib import suppress
 from contextvars import Context
 from contextvars import copy_context
 from functools import partial
@@ -17,6 +18,7 @@ from .globals import _cv_websocket
 from .lazy import deferred
 from .lazy import lazy
 from .lazy import shared
+from .loop import current_ending
 from .loop import current_loop
 from .loop import run_coroutine
 from .loop import runs_here
@@ -47,10 +49,11 @@ class Background(Walk):
         """Run *func* in the background: ``async def`` on the event loop, else in a worker thread.
 
         Asked for in a request, it begins when the request is over: under ASGI when its response
-        has been sent, under WSGI when its context has gone; in a WebSocket, at once. It runs in an application context of
-        its own and sees the context variables of the caller, but no request: for that, see
-        :func:`.copy_current_request_context`. An error is logged. When the app stops, tasks
-        under way are given ``BACKGROUND_TASK_SHUTDOWN_TIMEOUT`` seconds.
+        has been sent, under WSGI when its context has gone; in a WebSocket, at once. It runs in
+        an application context of its own and sees the context variables of the caller, but no
+        request: for that, see :func:`.copy_current_request_context`. An error is logged. When the
+        app stops, tasks under way, and those that they begin, are given
+        ``BACKGROUND_TASK_SHUTDOWN_TIMEOUT`` seconds.
 
         :param args: passed to *func*, as are the keywords.
 
@@ -64,7 +67,7 @@ class Background(Walk):
         if serving_loop.get(None) is None:
             self._stops_at_exit  # noqa: B018
         call = partial(self._run_in_background, func, args, kwargs)
-        begin = partial(_begin, current_loop(), _without_request(), call, self.background_tasks)
+        begin = partial(_begin, current_loop(), without_request(), call, self.background_tasks)
         ctx = _current_request_context(None)
         if ctx is None or _cv_websocket.get(None) is not None:
             # A WebSocket may stay open for days.
@@ -84,10 +87,13 @@ class Background(Walk):
 
     async def _drain_background(self) -> None:
         """Wait for the background tasks as long as is configured, then cancel them."""
-        if not self.background_tasks:
-            return
         timeout = self.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"]
-        late = (await asyncio.wait(self.background_tasks, timeout=timeout))[1]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                # Some may have begun others meanwhile.
+                while tasks := self._tasks_here():
+                    await asyncio.wait(tasks)
+        late = self._tasks_here()
         if late:
             self.logger.error(
                 f"{len(late)} background task(s) did not end within {timeout} seconds and are"
@@ -96,6 +102,11 @@ class Background(Walk):
             for task in late:
                 task.cancel()
             await asyncio.wait(late, timeout=_LAST_WORDS)
+
+    def _tasks_here(self) -> list[asyncio.Task[None]]:
+        """The background tasks on the running loop: those of another end when that does."""
+        loop = asyncio.get_running_loop()
+        return [task for task in [*self.background_tasks] if task.get_loop() is loop]
 
     # Stopping.
 
@@ -127,10 +138,10 @@ def _stop(ref: weakref.ref[Background], in_place: Executor) -> None:
         run_coroutine(app.shutdown)()
 
 
-def _without_request() -> Context:
+def without_request() -> Context:
     """A copy of the current context in which neither an app nor a request is current."""
     context = Context()
-    without = {_cv_app, _cv_request, _cv_websocket}
+    without = {_cv_app, _cv_request, _cv_websocket, current_ending}
     for var, value in copy_context().items():
         if var not in without:
             context.run(var.set, value)

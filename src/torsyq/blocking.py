@@ -79,7 +79,8 @@ class LoopWatch:
     app: ref[App]
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._call_soon = loop.call_soon_threadsafe
+        # Weakly: what is kept by it would be kept for ever.
+        self._loop = ref(loop)
         self._thread_id = 0
         self._inside = 0
         self._wake = threading.Event()
@@ -103,10 +104,7 @@ class LoopWatch:
         # Gone when nobody has been inside for a while.
         while self._wake.wait(10 * LIMIT):
             self._beat.clear()
-            try:
-                self._call_soon(self._beat.set)
-            except RuntimeError:
-                # The loop is closed.
+            if not self._ask():
                 break
             if not self._beat.wait(LIMIT):
                 self._report()
@@ -115,6 +113,17 @@ class LoopWatch:
                     pass
             sleep(LIMIT / 4)
         self._is_watching = False
+
+    def _ask(self) -> bool:
+        """Have the loop answer; False if it is closed, or gone."""
+        loop = self._loop()
+        if loop is None:
+            return False
+        try:
+            loop.call_soon_threadsafe(self._beat.set)
+        except RuntimeError:
+            return False
+        return True
 
     def _report(self) -> None:
         frame = sys._current_frames().get(self._thread_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import typing as t
+from contextlib import asynccontextmanager
 from contextvars import copy_context
 from io import BytesIO
 from itertools import chain
@@ -45,6 +46,8 @@ _CHUNK = 1 << 16
 
 #: A body beyond this many bytes waits on disk.
 IN_MEMORY = 512 * 1024
+
+Item = t.TypeVar("Item")
 
 _chained = chain.from_iterable
 
@@ -305,21 +308,28 @@ class Pieces(EitherIterator):
         return iterator
 
 
-async def _encoded(
-    source: AsyncIterable[t.Any], encode: Callable[[t.Any], bytes]
-) -> AsyncIterator[bytes]:
+@asynccontextmanager
+async def iterating(source: AsyncIterable[Item]) -> AsyncIterator[AsyncIterator[Item]]:
+    """An iterator over *source*. At the end that of the two is closed which can be."""
     iterator = aiter(source)
     try:
-        async for item in iterator:
-            yield encode(item)
+        yield iterator
     finally:
         closable = _closable(source, iterator)
         if hasattr(closable, "aclose"):
             await closable.aclose()
 
 
+async def _encoded(
+    source: AsyncIterable[t.Any], encode: Callable[[t.Any], bytes]
+) -> AsyncIterator[bytes]:
+    async with iterating(source) as iterator:
+        async for item in iterator:
+            yield encode(item)
+
+
 def _closable(source: AsyncIterable[t.Any], iterator: AsyncIterator[t.Any]) -> t.Any:
-    """Which of the two is to be closed, if one can be."""
+    """Which of the two is to be closed, if either can be."""
     return source if hasattr(source, "aclose") else iterator
 
 

@@ -164,12 +164,17 @@ class Engine:
         self._fd = fd
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = threading.Event()
+        self._has_failed = False
         self._tell: t.Callable[[], object] = lambda: None
 
     def run(self) -> None:
-        """Serve until told to stop."""
+        """Serve until told to stop, or until the app has failed to start."""
         try:
             asyncio.run(self._serve())
+        except Exception:
+            # Servers raise their own errors then; the app's has been told.
+            if not self._has_failed:
+                raise
         finally:
             self._ended.set()
 
@@ -228,14 +233,19 @@ class Engine:
         await serve(app, config, shutdown_trigger=told.wait, mode="asgi")
 
     def run_to_signal(self) -> None:
-        """Serve until the process is told to stop, by Ctrl-C or SIGTERM."""
+        """Serve until the process is told to stop, by Ctrl-C or SIGTERM.
+
+        :raises SystemExit: the app has failed to start.
+        """
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         threading.Thread(target=self.run, daemon=True).start()
         try:
             # Not Thread.join(): interrupted by a signal, it takes the thread for ended.
             self._ended.wait()
         except KeyboardInterrupt:
-            pass
+            return
+        if self._has_failed:
+            sys.exit(1)
 
     def stop(self) -> None:
         """Tell the server to stop, and wait for that a little."""
@@ -253,11 +263,15 @@ class Engine:
             if kind.endswith("response.start") or kind == "websocket.accept":
                 has_started = True
                 _log_request(scope, message.get("status", 101))
+            elif kind == "lifespan.startup.failed":
+                self._has_failed = True
             await send(message)
 
         try:
             await self.app.asgi_app(scope, receive, watched)
         except Exception:
+            if scope["type"] == "lifespan":
+                raise
             _log("error", f"Error on request:\n{traceback.format_exc()}")
             if has_started or scope["type"] != "http":
                 raise

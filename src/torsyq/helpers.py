@@ -20,6 +20,7 @@ from werkzeug.utils import redirect as _wz_redirect
 from werkzeug.wrappers import Response as BaseResponse
 
 from . import files
+from .body import iterating
 from .globals import _current_app_context
 from .globals import _current_request_context
 from .globals import current_app
@@ -149,14 +150,9 @@ def _stream(
 async def _stream_async(
     app_context: AppContext, request_context: RequestContext, iterable: t.AsyncIterable[t.AnyStr]
 ) -> t.AsyncIterator[t.AnyStr]:
-    async with app_context, request_context:
-        try:
-            async for chunk in iterable:
-                yield chunk
-        finally:
-            close = getattr(iterable, "aclose", None)
-            if close is not None:
-                await close()
+    async with app_context, request_context, iterating(iterable) as iterator:
+        async for chunk in iterator:
+            yield chunk
 
 
 def _get_app() -> Flask:

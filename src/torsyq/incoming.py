@@ -52,6 +52,7 @@ class Incoming:
         self._context = copy_context()
         self._arriving: Call | None = None
         self._is_unwanted = False
+        self._is_broken_off = False
         self._begun: t.IO[bytes] = BytesIO() if begun is None else begun
         self._kept = b""
         self.has_ended = False
@@ -70,8 +71,11 @@ class Incoming:
 
     async def _arrival(self) -> bytes:
         while not self.has_ended:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
+            if not self._is_broken_off:
+                message = await self._receive()
+                self._is_broken_off = message["type"] == "http.disconnect"
+            if self._is_broken_off:
+                # Not every server says it twice.
                 self._kept = b""
                 raise ClientDisconnected()
             if not message.get("more_body", False):
@@ -107,8 +111,10 @@ class Incoming:
         if self._arriving is not None:
             self._arriving.cancel()
 
-    def read(self, size: int = -1) -> bytes:
-        """*size* bytes, fewer only at the end; all of them if it is negative."""
+    def read(self, size: int | None = -1) -> bytes:
+        """*size* bytes, fewer only at the end; all of them if it is negative or None."""
+        if size is None:
+            size = -1
         pieces = []
         while size and (piece := self._wait_for_piece()):
             if 0 <= size < len(piece):
@@ -118,8 +124,10 @@ class Incoming:
                 size -= len(piece)
         return b"".join(pieces)
 
-    def readline(self, size: int = -1) -> bytes:
+    def readline(self, size: int | None = -1) -> bytes:
         """Up to and with the next line feed, and at most *size* bytes of it."""
+        if size is None:
+            size = -1
         pieces = []
         while size and (piece := self._wait_for_piece()):
             end = piece.find(b"\n") + 1 or len(piece)

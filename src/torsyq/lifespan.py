@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import typing as t
+from contextvars import Context
 from inspect import isasyncgen
 
 from .background import Background
+from .background import without_request
 from .incoming import Message
 from .incoming import Receive
 from .lazy import deferred
 from .lazy import shared
 from .loop import run_coroutine
 from .loop import serving_loop
+from .loop import within
 from .sansio.scaffold import setupmethod
 
 if t.TYPE_CHECKING:
@@ -36,6 +39,8 @@ class Lifespan(Background):
 
     # Whether the app serves: startup() has run, and shutdown() not yet.
     _serving = False
+    # In which the functions run that are called when serving begins and ends.
+    _serving_context: Context
 
     @shared
     def before_serving_funcs(self) -> list[t.Callable[[], t.Any]]:
@@ -105,20 +110,27 @@ class Lifespan(Background):
         async with self._starting:
             if self._serving:
                 return
-            async with self.app_context():
-                try:
-                    for func in self.before_serving_funcs:
-                        await self._call(func)
-                    for func in self.while_serving_funcs:
-                        generator = func()
-                        await self._advance(generator)
-                        self._while_serving.append(generator)
-                except BaseException:
-                    await self._end_generators()
-                    raise
+            # Not the first request's, and the same for the end: what a generator sets of context
+            # variables is its own.
+            self._serving_context = without_request()
+            if self._has_serving_funcs():
+                await within(self._serving_context, self._begin_serving())
             self._serving = True
         if serving_loop.get(None) is None:
             self._stops_at_exit  # noqa: B018
+
+    async def _begin_serving(self) -> None:
+        async with self.app_context():
+            try:
+                for func in self.before_serving_funcs:
+                    await self._call(func)
+                for func in self.while_serving_funcs:
+                    generator = func()
+                    await self._advance(generator)
+                    self._while_serving.append(generator)
+            except BaseException:
+                await self._end_generators()
+                raise
 
     async def shutdown(self) -> None:
         """Wait for the background tasks, run the ``after_serving`` functions, then the
@@ -128,17 +140,18 @@ class Lifespan(Background):
         try:
             if self._serving:
                 self._serving = False
-                async with self.app_context():
-                    await self._end_serving()
+                if self._has_serving_funcs():
+                    await within(self._serving_context, self._end_serving())
         finally:
             await super().shutdown()
 
     async def _end_serving(self) -> None:
-        try:
-            for func in self.after_serving_funcs:
-                await self._call(func)
-        finally:
-            await self._end_generators()
+        async with self.app_context():
+            try:
+                for func in self.after_serving_funcs:
+                    await self._call(func)
+            finally:
+                await self._end_generators()
 
     async def _end_generators(self) -> None:
         try:

@@ -421,6 +421,34 @@ class _End:
         return True
 
 
+class Ending:
+    """Ends what a thread waits for when nobody wants it any more: the thread cannot be stopped."""
+
+    has_come = False
+    # An instance has its own when something is added: most never need any.
+    _calls: dict[t.Callable[[], object], None] = {}
+
+    def come(self) -> None:
+        """End all of it, and what is begun from now on."""
+        self.has_come = True
+        for call in [*self._calls]:
+            call()
+
+    def add(self, call: t.Callable[[], object]) -> None:
+        """Have *call* called when it comes, in whatever thread; at once if it has come."""
+        self.__dict__.setdefault("_calls", {})[call] = None
+        if self.has_come:
+            call()
+
+    def remove(self, call: t.Callable[[], object]) -> None:
+        """Have *call* called no more."""
+        self._calls.pop(call, None)
+
+
+#: The end of what the present thread works for; unset where nobody tells it.
+current_ending: ContextVar[Ending] = ContextVar("torsyq.ending")
+
+
 def adopt(context: Context) -> None:
     """Take over into the current context what changed in *context*, a copy of it."""
     for var, value in context.items():

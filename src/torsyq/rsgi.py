@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import typing as t
 import weakref
+from contextlib import suppress
 
 from .asgi import Asgi
+from .asgi_http import GONE
 from .asgi_http import Scope
 from .incoming import Message
 from .loop import serving_loop
@@ -173,7 +175,9 @@ class _Http:
                 return
             self._stream = self._protocol.response_stream(self._status, self._headers)
         if body:
-            await self._stream.send_bytes(body)
+            # Where nobody is there, 'receive' tells it.
+            with suppress(*GONE):
+                await self._stream.send_bytes(body)
         if not message.get("more_body", False):
             self.end()
 

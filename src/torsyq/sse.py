@@ -22,15 +22,19 @@ import typing as t
 from collections.abc import AsyncIterable
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty
 from queue import SimpleQueue
 from threading import Thread
 
+from .body import iterating
 from .body import pauses
 from .body import Pieces
 from .globals import current_app
 from .globals import request
 from .json import dumps
+from .loop import current_ending
+from .loop import Ending
 
 if t.TYPE_CHECKING:
     from .wrappers import Response
@@ -142,14 +146,10 @@ def sse_response(
 
 
 async def _beginning_with(first: Event, source: t.AsyncIterable[t.Any]) -> t.AsyncIterator[t.Any]:
-    yield first
-    iterator = aiter(source)
-    try:
+    async with iterating(source) as iterator:
+        yield first
         async for item in iterator:
             yield item
-    finally:
-        if hasattr(iterator, "aclose"):
-            await iterator.aclose()
 
 
 def _send(
@@ -159,11 +159,11 @@ def _send(
     first: Event | None,
 ) -> t.Iterator[bytes]:
     waits = pauses(keep_alive)
-    if first is not None:
-        yield encode(first)
-        next(waits)
     puller = _Puller(iter(source))
     try:
+        if first is not None:
+            yield encode(first)
+            next(waits)
         while True:
             puller.ask()
             while (answer := puller.answer(next(waits))) is None:
@@ -185,7 +185,13 @@ class _Puller:
         self._iterator = iterator
         self._questions: SimpleQueue[bool] = SimpleQueue()
         self._answers: SimpleQueue[tuple[t.Any, BaseException | None]] = SimpleQueue()
-        Thread(target=copy_context().run, args=(self._pull,), daemon=True).start()
+        ending = current_ending.get(None)
+        if ending is not None:
+            ending.add(partial(self._answers.put, (_END, None)))
+        self._ending = Ending()
+        context = copy_context()
+        context.run(current_ending.set, self._ending)
+        Thread(target=context.run, args=(self._pull,), daemon=True).start()
 
     def ask(self) -> None:
         """Have the next item taken."""
@@ -201,6 +207,7 @@ class _Puller:
     def stop(self) -> None:
         """Take no more; the iterator is closed as soon as it lets go."""
         self._questions.put(False)
+        self._ending.come()
 
     def _pull(self) -> None:
         try:

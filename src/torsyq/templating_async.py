@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import typing as t
 
-from .globals import _current_app_context
 from .globals import _current_request_context
-from .globals import _no_app_msg
 from .helpers import stream_with_context
 from .lazy import is_stock
 from .signals import before_render_template
 from .signals import template_rendered
+from .templating import _app
 
 if t.TYPE_CHECKING:
     from blinker import NamedSignal
@@ -80,13 +79,6 @@ async def stream_template_string_async(source: str, **context: t.Any) -> t.Async
     """
     app = _app()
     return await _stream(app, _environment(app).from_string(source), context)
-
-
-def _app() -> Flask:
-    ctx = _current_app_context(None)
-    if ctx is None:
-        raise RuntimeError(_no_app_msg)
-    return ctx.app
 
 
 def _environment(app: Flask) -> Environment:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import typing as t
 from collections import deque
-from contextlib import suppress
 from contextvars import Context
 from contextvars import copy_context
 from functools import partial
@@ -18,10 +17,13 @@ from threading import get_ident
 
 from werkzeug.exceptions import BadRequest
 
+from .asgi_http import GONE
 from .asgi_http import wire_headers
 from .headers import Headers
 from .loop import adopt
+from .loop import current_ending
 from .loop import current_loop
+from .loop import Ending
 from .loop import settled
 from .loop import waited_for
 
@@ -54,6 +56,9 @@ _GRACE = 1.0
 # The codes an application may send (RFC 6455, section 7.4, and IANA's list).
 _CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
 _LONGEST_REASON = 123
+
+# How an HTTP status is said once the connection is accepted (the same sources).
+_CODE_OF_STATUS = {400: 1007, 413: 1009, 415: 1003, 503: 1013}
 
 
 class WebsocketDisconnected(asyncio.CancelledError):
@@ -223,9 +228,17 @@ class Websocket:
             }
             if subprotocol is not None:
                 message["subprotocol"] = subprotocol
-            await self._send(message)
+            try:
+                await self._send(message)
+            except GONE as error:
+                raise self._lost() from error
             self.accepted = True
             self._inbox.open()
+
+    def _lost(self) -> WebsocketDisconnected:
+        """What to raise, now that nobody is there."""
+        self._inbox.close(1006, "")
+        return self._inbox.farewell()
 
     def receive(self) -> t.Coroutine[t.Any, t.Any, str | bytes]:
         """The next message: text as a string, binary data as bytes.
@@ -258,6 +271,8 @@ class Websocket:
     def send(self, data: str | bytes) -> t.Coroutine[t.Any, t.Any, None]:
         """Send a message, and wait while the client is too slow to take it.
 
+        Half of a surrogate pair in a text, which UTF-8 cannot carry, is sent as ``?``.
+
         :raises TypeError: *data* is neither text nor bytes.
         :raises WebsocketDisconnected: the connection is over.
         """
@@ -268,6 +283,10 @@ class Websocket:
     async def _send_data(self, data: str | bytes) -> None:
         message: Message
         if isinstance(data, str):
+            if not data.isascii():
+                # Half of a surrogate pair, as JSON may bring it, is an error in some servers, and
+                # an empty message in others.
+                data = data.encode("utf-8", "replace").decode()
             message = {"type": "websocket.send", "text": data}
         elif isinstance(data, (bytes, bytearray, memoryview)):
             message = {"type": "websocket.send", "bytes": bytes(data)}
@@ -284,8 +303,7 @@ class Websocket:
             await self._send(message)
         except Exception as error:
             # Each server has its own way to say that nobody is there.
-            self._inbox.close(1006, "")
-            raise self._inbox.farewell() from error
+            raise self._lost() from error
         self._sent += 1
         if self._sent % _SENDS_AT_A_STRETCH == 0:
             # Not every server waits in its send, and the others want their turn.
@@ -357,6 +375,9 @@ class Websocket:
         """Await the view; the client's going cancels it."""
         task = asyncio.current_task()
         self._inbox.viewer = task
+        if self._inbox.has_left:
+            # While a hook was at work.
+            self._inbox.dismiss_viewer()
         try:
             return await view
         except BaseExceptionGroup as group:
@@ -373,18 +394,19 @@ class Websocket:
     async def _view_in_thread(self, pool: Executor, view: t.Callable[[], T]) -> T:
         """Wait for the sync view in a thread of *pool*, which finds out by itself."""
         context = copy_context()
+        context.run(current_ending.set, self._inbox.ending)
         work = pool.submit(partial(context.run, view))
         try:
-            return await asyncio.shield(asyncio.wrap_future(work))
-        except asyncio.CancelledError:
-            if not work.done():
-                # The server ends: let the thread not wait for messages any more.
-                self._inbox.close(1001, "")
-                with suppress(BaseException):
-                    await settled(work)
-            raise
+            # Where the server ends, it is to wait for no message any more.
+            return await settled(work, partial(self._inbox.close, 1001, ""))  # type: ignore[no-any-return]
         finally:
             adopt(context)
+
+    async def _close_with(self, status: int, reason: str) -> None:
+        """Close it for what would have been an HTTP response of that status."""
+        usual = 1011 if status >= 500 else 1008 if status >= 400 else 1000
+        fitting = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
+        await self.close(_CODE_OF_STATUS.get(status, usual), fitting)
 
     def _ended_view(self, error: asyncio.CancelledError) -> bool:
         """Whether *error* came of the connection's end, and not of the server's."""
@@ -415,8 +437,11 @@ class _Inbox:
         limit: int | None,
     ) -> None:
         self.end: tuple[int, str] | None = None
+        #: For what else a sync view waits for.
+        self.ending = Ending()
         self.viewer: asyncio.Task[t.Any] | None = None
         self.has_cancelled = False
+        self.has_left = False
         self._loop = current_loop()
         self._receive = receive
         self._refuse = refuse
@@ -461,9 +486,8 @@ class _Inbox:
         # Whoever was woken by a message that came just before answers it first.
         await asyncio.sleep(0)
         self._over(code, reason)
-        delay = _GRACE if self._was_read else 0
-        # The present context would hold the websocket as long as the timer runs.
-        self._timer = self._loop.call_later(delay, self._cancel_viewer, context=Context())
+        self.has_left = True
+        self.dismiss_viewer()
 
     def _is_too_big(self, data: str | bytes, limit: int) -> bool:
         if len(data) * 4 <= limit:
@@ -512,6 +536,7 @@ class _Inbox:
             self.end = code, reason
         while self._readers:
             self._wake_reader()
+        self.ending.come()
 
     def close(self, code: int, reason: str) -> None:
         """End it from this side; what was not received is not wanted."""
@@ -524,6 +549,14 @@ class _Inbox:
         if asyncio.current_task() is self.viewer:
             self._viewer_knows = True
         return WebsocketDisconnected(*self.end)
+
+    def dismiss_viewer(self) -> None:
+        """Have the view end if it does not do so by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+        delay = _GRACE if self._was_read else 0
+        # The present context would hold the websocket as long as the timer runs.
+        self._timer = self._loop.call_later(delay, self._cancel_viewer, context=Context())
 
     def _cancel_viewer(self) -> None:
         if self.viewer is not None and not self._viewer_knows:

@@ -30,7 +30,10 @@ import asyncio
 import threading
 import typing as t
 from collections import deque
+from contextlib import suppress
 
+from ..loop import current_ending
+from ..loop import Ending
 from ..loop import runs_here
 
 Slow = t.Literal["drop", "disconnect"]
@@ -41,13 +44,20 @@ class SlowSubscriber(Exception):
     """The subscriber's queue was full, and it was made to be thrown out then."""
 
 
+def _check(maxsize: int, slow: Slow) -> None:
+    if slow not in ("drop", "disconnect"):
+        raise ValueError(f"'slow' is 'drop' or 'disconnect', and not {slow!r}.")
+    if maxsize < 1:
+        raise ValueError(f"A queue holds at least one message; 'maxsize' is {maxsize}.")
+
+
 class Broker:
     """Hands messages on within this process.
 
     All methods may be called from any thread and any event loop.
 
     :param history: how many messages of each channel are kept for those who come later.
-    :param maxsize: how many messages wait for a subscriber at most.
+    :param maxsize: how many messages wait for a subscriber at most, beside the history.
     :param slow: what happens to one with more: see the module.
     :param channels: how many channels that nobody listens to keep their history; beyond, the
         ones longest unused forget it.
@@ -61,16 +71,14 @@ class Broker:
         slow: Slow = "drop",
         channels: int = 1000,
     ) -> None:
-        if slow not in ("drop", "disconnect"):
-            raise ValueError(f"'slow' is 'drop' or 'disconnect', and not {slow!r}.")
-        if maxsize < 1:
-            raise ValueError(f"A queue holds at least one message; 'maxsize' is {maxsize}.")
+        _check(maxsize, slow)
         self.history = history
         self.maxsize = maxsize
         self.slow = slow
         self._channels_kept = channels
-        # The one most recently used last.
         self._topics: dict[str, _Topic] = {}
+        # Those that nobody listens to, the one most recently used last.
+        self._idle: dict[str, _Topic] = {}
         self._lock = threading.Lock()
 
     def channel(self, name: str) -> Channel:
@@ -86,6 +94,7 @@ class Broker:
         with self._lock:
             topics = list(self._topics.values())
             self._topics.clear()
+            self._idle.clear()
         for topic in topics:
             for subscription in list(topic.subscriptions):
                 subscription._end()
@@ -99,33 +108,35 @@ class Broker:
         with self._lock:
             topic = self._topics.get(name)
             if topic is None:
-                if not self.history:
-                    return
-                topic = self._topic(name)
-            if self.history:
-                topic.history.append(message)
+                if self.history:
+                    topic = self._taken_from_idle(name)
+                    topic.history.append(message)
+                    self._put_aside(name, topic)
+                return
+            topic.history.append(message)
             # In here, so that all subscribers see the messages in one order.
             deliver(message, topic.subscriptions)
-            self._forget_some(name)
 
     async def _history(self, name: str) -> list[t.Any]:
         return self._history_sync(name)
 
     def _history_sync(self, name: str) -> list[t.Any]:
         with self._lock:
-            topic = self._topics.get(name)
+            topic = self._topics.get(name) or self._idle.get(name)
             return [] if topic is None else list(topic.history)
 
     async def _join(self, subscription: Subscription, history: bool) -> None:
         self._join_sync(subscription, history)
 
     def _join_sync(self, subscription: Subscription, history: bool) -> None:
+        name = subscription.channel.name
         with self._lock:
-            topic = self._topic(subscription.channel.name)
+            topic = self._topics.get(name)
+            if topic is None:
+                topic = self._topics[name] = self._taken_from_idle(name)
             if history:
                 # At once with joining: none is missed and none comes twice.
-                for message in topic.history:
-                    deliver(message, [subscription])
+                subscription._begin_with(topic.history)
             topic.subscriptions[subscription] = None
 
     def _leave(self, subscription: Subscription) -> None:
@@ -134,30 +145,21 @@ class Broker:
             topic = self._topics.get(name)
             if topic is not None:
                 topic.subscriptions.pop(subscription, None)
-                self._forget_some(name)
+                if not topic.subscriptions:
+                    del self._topics[name]
+                    self._put_aside(name, topic)
 
     # All of these hold the lock.
 
-    def _topic(self, name: str) -> _Topic:
-        topic = self._topics.get(name)
-        if topic is None:
-            topic = self._topics[name] = _Topic(self.history)
-        return topic
+    def _taken_from_idle(self, name: str) -> _Topic:
+        return self._idle.pop(name, None) or _Topic(self.history)
 
-    def _forget_some(self, used: str) -> None:
-        topic = self._topics[used]
-        if topic.subscriptions:
-            return
-        del self._topics[used]
+    def _put_aside(self, name: str, topic: _Topic) -> None:
         if topic.history:
-            self._topics[used] = topic
-        if len(self._topics) <= self._channels_kept:
-            return
-        # SECURITY: names may come from clients, who could fill the memory with them.
-        for name, idle in self._topics.items():
-            if not idle.subscriptions:
-                del self._topics[name]
-                return
+            self._idle[name] = topic
+            if len(self._idle) > self._channels_kept:
+                # SECURITY: names may come from clients, who could fill the memory with them.
+                del self._idle[next(iter(self._idle))]
 
 
 class _Topic:
@@ -202,16 +204,22 @@ class Channel:
         """Listen, for as long as a ``with`` or ``async with`` statement lasts.
 
         :param history: begin with the messages that were kept.
-        :param maxsize: how many messages wait at most; by default the broker's.
+        :param maxsize: how many messages wait at most, beside the kept; by default the broker's.
         :param slow: what happens when there are more; by default the broker's.
+        :raises ValueError: *maxsize* or *slow* cannot be.
         """
-        return Subscription(self, history, maxsize or self.broker.maxsize, slow or self.broker.slow)
+        broker = self.broker
+        maxsize = broker.maxsize if maxsize is None else maxsize
+        slow = broker.slow if slow is None else slow
+        _check(maxsize, slow)
+        return Subscription(self, history, maxsize, slow)
 
 
 class Subscription:
     """The messages of a channel, to be iterated over by one task or thread.
 
-    Made by :meth:`Channel.subscribe`. Iteration ends when the broker is closed.
+    Made by :meth:`Channel.subscribe`. Iteration ends when the broker is closed; in sync code also
+    when the client is gone whose WebSocket or stream waits for a message.
 
     :raises SlowSubscriber: (on iteration) it did not keep up, and ``slow`` is ``"disconnect"``.
     """
@@ -227,22 +235,41 @@ class Subscription:
         self._lock = threading.Lock()
         # What the one who iterates waits for.
         self._arrival: Arrival | None = None
+        self._ending: Ending | None = None
+        self._listens = False
         self._ended = False
         self._overrun = False
 
     async def __aenter__(self) -> t.Self:
-        await self.channel.broker._join(self, self._with_history)
+        self._listens = True
+        try:
+            await self.channel.broker._join(self, self._with_history)
+        except BaseException:
+            # It may have joined in the very moment in which it was cancelled.
+            self.__exit__()
+            raise
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self.channel.broker._leave(self)
+        self.__exit__()
 
     def __enter__(self) -> t.Self:
-        self.channel.broker._join_sync(self, self._with_history)
+        self._listens = True
+        try:
+            self.channel.broker._join_sync(self, self._with_history)
+        except BaseException:
+            self.__exit__()
+            raise
+        self._ending = current_ending.get(None)
+        if self._ending is not None:
+            self._ending.add(self._end)
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._listens = False
         self.channel.broker._leave(self)
+        if self._ending is not None:
+            self._ending.remove(self._end)
 
     def __aiter__(self) -> t.Self:
         return self
@@ -285,8 +312,20 @@ class Subscription:
                 return self._waiting.popleft()
             if self._ended:
                 return _END
+            if not self._listens:
+                raise RuntimeError(
+                    f"This subscription to {self.channel!r} does not listen, so that no message"
+                    " comes. Usually it is iterated over as it is: write 'async with"
+                    " channel.subscribe() as messages', or 'with' in sync code, and iterate in"
+                    " there."
+                )
             self._arrival = arrival
             return _NOTHING
+
+    def _begin_with(self, history: t.Collection[t.Any]) -> None:
+        """Let the messages that were kept wait, however many: none of them is late."""
+        self._waiting.extend(history)
+        self._maxsize += len(history)
 
     def _put(self, message: t.Any) -> Arrival | None:
         """Let the message wait; who is to be told of it."""
@@ -333,7 +372,9 @@ def _tell(arrivals: t.Iterable[Arrival | None]) -> None:
     for loop, futures in by_loop.items():
         if runs_here(loop):
             _settle(futures)
-        elif not loop.is_closed():
+            continue
+        # A loop that is closed waits for nothing.
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(_settle, futures)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import typing as t
 from collections import defaultdict
 from contextlib import suppress
@@ -24,6 +25,8 @@ if t.TYPE_CHECKING:
     from redis.asyncio.client import PubSub
 
 T = t.TypeVar("T")
+
+_logger = logging.getLogger(__name__)
 
 # Numbers the messages of a channel, keeps the last ones and publishes, in one step. The numbers
 # begin with the time, so that they rise even if the channel was forgotten meanwhile.
@@ -147,6 +150,8 @@ class _Line:
     """A process's connection to Redis. All but the constructor runs on :attr:`loop`."""
 
     def __init__(self, broker: RedisBroker, client: t.Any, loop: asyncio.AbstractEventLoop) -> None:
+        from redis.exceptions import ResponseError
+
         self.loop = loop
         self._broker = broker
         self._redis = client
@@ -160,6 +165,9 @@ class _Line:
         self._arrived: dict[str, list[tuple[int, t.Any]]] = {}
         self._confirmed: dict[str, asyncio.Future[None]] = {}
         self._joining = asyncio.Lock()
+        self._is_closed = False
+        # What is raised where data are not ours.
+        self._unmendable = (ValueError, ResponseError)
 
     def _keys(self, name: str) -> tuple[str, str, str]:
         # In braces, so that a cluster keeps them together.
@@ -180,28 +188,32 @@ class _Line:
             await self._listen_to(name)
             arrived = self._arrived[name] = []
             try:
-                kept = await self.history(name) if history else []
+                kept = await self.history(name) if history and not self._is_closed else []
             finally:
                 del self._arrived[name]
+            if self._is_closed:
+                subscription._end()
+                return
             # From here on nothing else runs, so that none is missed and none comes twice.
-            newest = 0
-            for newest, message in kept:
+            here = self._subscriptions[name]
+            for number, message in kept:
                 # To the others it may be on its way still.
-                self._deliver(name, newest, message)
-                deliver(message, [subscription])
+                self._deliver(name, number, message)
+            subscription._begin_with([message for _, message in kept])
+            newest = kept[-1][0] if kept else 0
             for number, message in arrived:
                 if number > newest:
                     # To the others it came while the history was on its way.
                     deliver(message, [subscription])
-            self._subscriptions[name].add(subscription)
+            here.add(subscription)
 
     async def _listen_to(self, name: str) -> None:
-        if name in self._subscriptions:
+        if name in self._subscriptions or self._is_closed:
             return
         confirmed = self._confirmed[name] = self.loop.create_future()
         try:
             await self._pubsub.subscribe(self._keys(name)[2])
-            if self._listening is None:
+            if self._listening is None and not self._is_closed:
                 self._listening = asyncio.create_task(self._listen())
             await confirmed
         finally:
@@ -210,23 +222,36 @@ class _Line:
     async def leave(self, subscription: Subscription) -> None:
         name = subscription.channel.name
         async with self._joining:
-            here = self._subscriptions.get(name)
-            if here is None:
-                return
+            here = self._subscriptions.get(name, set())
             here.discard(subscription)
-            if not here:
-                del self._subscriptions[name]
-                self._last.pop(name, None)
+            if here:
+                return
+            self._subscriptions.pop(name, None)
+            self._last.pop(name, None)
+            key = self._keys(name)[2]
+            if key.encode() in self._pubsub.channels:
                 with suppress(Exception):
                     # A Redis that is away has forgotten it anyway.
-                    await self._pubsub.unsubscribe(self._keys(name)[2])
+                    await self._pubsub.unsubscribe(key)
 
     async def _listen(self) -> None:
+        while True:
+            message = await self._insist(partial(self._pubsub.get_message, timeout=None))
+            if message is not None:
+                await self._handle(message)
+
+    async def _insist(
+        self, ask: t.Callable[[], t.Awaitable[T]], but: tuple[type[Exception], ...] = ()
+    ) -> T:
+        """What Redis answers, asked again while it is away.
+
+        :param but: errors that asking again would not mend.
+        """
         attempts = 0
         while True:
             try:
-                message = await self._pubsub.get_message(timeout=None)
-            except asyncio.CancelledError:
+                return await ask()
+            except but:
                 raise
             except Exception as error:
                 for confirmed in self._confirmed.values():
@@ -234,32 +259,35 @@ class _Line:
                 # Asked again, it connects again and subscribes to all it was subscribed to.
                 await asyncio.sleep(_PAUSES[min(attempts, len(_PAUSES) - 1)])
                 attempts += 1
-                continue
-            attempts = 0
-            if message is not None:
-                await self._handle(message)
 
     async def _handle(self, message: dict[str, t.Any]) -> None:
         key: str = message["channel"].decode()
         name = key[len(self._broker.prefix) + 1 : -1]
-        if message["type"] == "message":
-            self._deliver(name, *_decode(message["data"]))
-        elif message["type"] == "subscribe":
-            if name in self._confirmed:
-                _settle(self._confirmed[name])
-            elif name in self._subscriptions:
-                # After a break.
-                for number, missed in await self.history(name):
-                    self._deliver(name, number, missed)
+        try:
+            if message["type"] == "message":
+                self._deliver(name, *_decode(message["data"]))
+            elif message["type"] == "subscribe":
+                if name in self._confirmed:
+                    _settle(self._confirmed[name])
+                elif name in self._subscriptions:
+                    # After a break.
+                    history = partial(self.history, name)
+                    for number, missed in await self._insist(history, self._unmendable):
+                        self._deliver(name, number, missed)
+        except self._unmendable:
+            # The other channels go on.
+            _logger.exception(f"What another program has put under {key!r} is no message")
 
     def _deliver(self, name: str, number: int, message: t.Any) -> None:
-        if number > self._last.get(name, 0):
+        is_wanted = name in self._subscriptions or name in self._arrived
+        if is_wanted and number > self._last.get(name, 0):
             self._last[name] = number
             if name in self._arrived:
                 self._arrived[name].append((number, message))
             deliver(message, self._subscriptions.get(name, ()))
 
     async def close(self) -> None:
+        self._is_closed = True
         for subscriptions in self._subscriptions.values():
             for subscription in subscriptions:
                 subscription._end()
@@ -267,6 +295,8 @@ class _Line:
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.wait([self._listening])
+        for confirmed in self._confirmed.values():
+            _settle(confirmed)
         await self._pubsub.aclose()  # type: ignore[no-untyped-call]
         await self._redis.aclose()
 
