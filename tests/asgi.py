@@ -9,6 +9,11 @@ Message = t.MutableMapping[str, t.Any]
 App = t.Callable[..., t.Any]
 
 
+def headers(*pairs: tuple[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as they are in a scope."""
+    return [(k.encode("latin-1"), v.encode("latin-1")) for k, v in pairs]
+
+
 def scope(path: str = "/", method: str = "GET", **values: t.Any) -> Message:
     """The scope of a request."""
     return {

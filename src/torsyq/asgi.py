@@ -15,16 +15,16 @@ from operator import attrgetter
 
 from werkzeug.exceptions import ClientDisconnected
 
-from .asgi_http import Answer
-from .asgi_http import closing
-from .asgi_http import Doorman
-from .asgi_http import make_environ
-from .asgi_http import NO_BODY
-from .asgi_http import receive_body
-from .asgi_http import refuse
-from .asgi_http import Scope
-from .asgi_http import Send
-from .asgi_http import stream_body
+from .asgi_answer import Answer
+from .asgi_answer import closing
+from .asgi_answer import Doorman
+from .asgi_answer import refuse
+from .asgi_answer import Send
+from .asgi_request import make_environ
+from .asgi_request import NO_BODY
+from .asgi_request import receive_body
+from .asgi_request import Scope
+from .asgi_request import stream_body
 from .blocking import watched
 from .body import Chunks
 from .ctx import BACKGROUND

@@ -25,10 +25,10 @@ from werkzeug.exceptions import InternalServerError
 from werkzeug.exceptions import ServiceUnavailable
 
 from .asgi import Asgi
-from .asgi_http import GONE
-from .asgi_http import make_environ
-from .asgi_http import Scope
-from .asgi_http import wire_headers
+from .asgi_answer import GONE
+from .asgi_answer import wire_headers
+from .asgi_request import make_environ
+from .asgi_request import Scope
 from .ctx_websocket import WebsocketContext
 from .globals import _cv_websocket
 from .globals import request

@@ -33,8 +33,8 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .app import Flask
-    from .asgi_http import Scope
-    from .asgi_http import Send
+    from .asgi_answer import Send
+    from .asgi_request import Scope
     from .incoming import Message
     from .incoming import Receive
 

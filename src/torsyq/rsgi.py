@@ -11,8 +11,8 @@ import weakref
 from contextlib import suppress
 
 from .asgi import Asgi
-from .asgi_http import GONE
-from .asgi_http import Scope
+from .asgi_answer import GONE
+from .asgi_request import Scope
 from .incoming import Message
 from .loop import serving_loop
 

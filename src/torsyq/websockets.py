@@ -17,8 +17,8 @@ from threading import get_ident
 
 from werkzeug.exceptions import BadRequest
 
-from .asgi_http import GONE
-from .asgi_http import wire_headers
+from .asgi_answer import GONE
+from .asgi_answer import wire_headers
 from .headers import Headers
 from .loop import adopt
 from .loop import current_ending
