@@ -367,3 +367,27 @@ def test_what_is_to_be_called_on_close_is_called_if_the_client_left_during_a_syn
 
     asyncio.run(run())
     assert events == ["begun", "closed"]
+
+
+def test_what_is_to_be_called_on_close_is_called_if_the_stream_did_not_begin(app: Flask) -> None:
+    """Who cancels a task before its first step gets nothing of it to run."""
+    closed = []
+
+    async def pieces() -> t.AsyncIterator[str]:
+        yield "never"
+
+    @app.get("/")
+    async def view() -> t.Any:
+        response = app.response_class(t.cast("t.Any", pieces()))
+        response.call_on_close(lambda: closed.append("closed"))
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_soon(task.cancel)
+        return response
+
+    async def run() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(exchange(app))
+
+    asyncio.run(run())
+    assert closed == ["closed"]

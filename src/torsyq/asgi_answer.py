@@ -7,6 +7,7 @@ from contextlib import suppress
 from contextvars import Context
 from contextvars import copy_context
 from math import inf
+from time import monotonic
 
 from werkzeug.wsgi import _RangeWrapper
 from werkzeug.wsgi import FileWrapper
@@ -298,11 +299,11 @@ class Stream:
         self._filling: asyncio.Task[None] | None = None
         self._answer = answer
         self._loop = answer.loop
-        self._began = self._silent_since = self._loop.time()
+        self._began = self._silent_since = monotonic()
 
     async def send(self, pieces: Pieces) -> None:
         """Send all of *pieces*, each when the server wants another."""
-        answer, encode, time = self._answer, pieces.encode, self._loop.time
+        answer, encode = self._answer, pieces.encode
         count = 0
         if pieces.pause is not None:
             self._fill(pieces.filler, pieces.pause)
@@ -314,7 +315,7 @@ class Stream:
             if not answer.has_started:
                 await answer.start()
             await answer.send({"type": "http.response.body", "body": piece, "more_body": True})
-            self._silent_since = time()
+            self._silent_since = monotonic()
             count += 1
             if count % _BREATH == 0:
                 # Neither the source nor a server whose client has gone need ever wait.
@@ -339,7 +340,7 @@ class Stream:
         self._timer = self._loop.call_later(delay, self._look, context=Context())
 
     def _look(self) -> None:
-        left = self._silent_since + self._pause - self._loop.time()
+        left = self._silent_since + self._pause - monotonic()
         if left == inf:
             # Something is being sent. If that takes long, the client has something to read.
             self._look_again(self._pause)
@@ -358,7 +359,7 @@ class Stream:
         else:
             self._filling = None
             if self._silent_since != inf:
-                self._silent_since = self._loop.time()
+                self._silent_since = monotonic()
             self._look_again(self._pause)
 
 
