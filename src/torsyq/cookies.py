@@ -85,6 +85,12 @@ def dump_cookie(
     # PERF: a cookie of plain characters 1.4 us instead of 4.8.
     if (
         domain is None
+        # COMPAT: SESSION_COOKIE_SECURE = 0 is written as "Secure=0", and means yes.
+        and (secure is False or secure is True)
+        and (httponly is True or httponly is False)
+        and (partitioned is False or partitioned is True)
+        and max_age is not False
+        and max_age is not True
         and samesite in _same_site
         and key.isascii()
         and key.isprintable()
