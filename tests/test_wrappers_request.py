@@ -319,6 +319,16 @@ def test_the_endpoint_and_its_blueprints(endpoint: str | None) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("base", [flask.Request, Request])
+@pytest.mark.parametrize("name", ["endpoint", "blueprint"])
+def test_an_endpoint_or_blueprint_of_a_subclass_s_own_counts(base: t.Any, name: str) -> None:
+    own = type("Own", (base,), {name: "a.b.c"})
+    request = own({})
+    assert "a.b" in request.blueprints
+    request.url_rule = Rule("/", endpoint="index")
+    assert "a.b" in request.blueprints
+
+
 # Limits
 
 

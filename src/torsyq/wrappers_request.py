@@ -104,6 +104,9 @@ class Request(RequestBase):
     # Nobody replaced a step that reading headers and the body consists of.
     _plain: t.ClassVar[bool] = True
 
+    # Nobody replaced what tells the blueprints.
+    _plainly_routed: t.ClassVar[bool] = True
+
     # Whether closing has anything to do: there are files, or a subclass closes more.
     _to_close = False
 
@@ -133,10 +136,11 @@ class Request(RequestBase):
 
     def __init_subclass__(cls, **kwargs: t.Any) -> None:
         super().__init_subclass__(**kwargs)
-        own = cls.__mro__[: cls.__mro__.index(Request)]
-        cls._plain = _reading_steps.isdisjoint(name for base in own for name in vars(base))
+        own: set[str] = set().union(*map(vars, cls.__mro__[: cls.__mro__.index(Request)]))
+        cls._plain = _reading_steps.isdisjoint(own)
+        cls._plainly_routed = own.isdisjoint({"blueprint", "endpoint"})
         # What is overridden may keep files where only closing finds them.
-        if not _closing_steps.isdisjoint(name for base in own for name in vars(base)):
+        if not _closing_steps.isdisjoint(own):
             cls._to_close = True
 
     # What Werkzeug sets in its constructor
@@ -360,8 +364,9 @@ class Request(RequestBase):
     @property
     def blueprints(self) -> list[str]:
         """The names of that blueprint and of the ones it is nested in, innermost first."""
-        rule = self.url_rule
-        if rule is None or "." not in rule.endpoint or (name := self.blueprint) is None:
+        if self._plainly_routed and ((rule := self.url_rule) is None or "." not in rule.endpoint):
+            return []
+        if (name := self.blueprint) is None:
             return []
         names = [name]
         while "." in name:
