@@ -236,6 +236,21 @@ def test_a_copy_before_the_session_was_read_shares_it(app: Flask) -> None:
         assert session["n"] == 1
 
 
+def test_a_copy_before_the_push_opens_no_session(app: Flask) -> None:
+    opened = []
+
+    class Sessions(SecureCookieSessionInterface):
+        def open_session(self, app: Flask, request: t.Any) -> t.Any:
+            opened.append(request.path)
+            return super().open_session(app, request)
+
+    app.session_interface = Sessions()
+    copied = app.test_request_context("/a").copy()
+    assert opened == []
+    with copied:
+        assert opened == ["/a"]
+
+
 def test_matching_is_kept_for_dispatching(app: Flask) -> None:
     app.add_url_rule("/<int:n>", endpoint="n", view_func=lambda n: str(n))
     with app.test_request_context("/5"):

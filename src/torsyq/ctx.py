@@ -431,11 +431,12 @@ class RequestContext(_Pushable):
 
         See :func:`copy_current_request_context`.
         """
+        has_session = self._pushed or self._session_is_open
         return self.__class__(
             self.app,
             environ=self.request.environ,
             request=self.request,
-            session=self._session,
+            session=self._session if has_session else None,
         )
 
     def match_request(self) -> None:
