@@ -220,6 +220,33 @@ class TestSameAnswerAsFlask:
 
         same(view)
 
+    @pytest.mark.parametrize("framework", [flask, torsyq])
+    def test_headers_that_are_a_plain_dictionary_vary_too(self, framework: t.Any) -> None:
+        def view(session: t.Any) -> t.Any:
+            response = framework.make_response(str(session.get("a")))
+            response.headers = {"Content-Type": "text/plain"}
+            return response
+
+        status, headers, _ = answer(framework, view)
+        assert (status, dict(headers)["Vary"]) == (200, "Cookie")
+
+    @pytest.mark.parametrize("framework", [flask, torsyq])
+    def test_its_end_is_asked_for_before_it_is_written(self, framework: t.Any) -> None:
+        asked = []
+
+        class Sessions(framework.sessions.SecureCookieSessionInterface):  # type: ignore[misc]
+            def get_expiration_time(self, app: t.Any, session: t.Any) -> None:
+                asked.append(session["a"])
+
+        app = framework.Flask("app")
+        app.secret_key = "key"
+        app.session_interface = Sessions()
+        with app.test_request_context():
+            framework.session["a"] = unwritable = object()
+            with pytest.raises(TypeError, match="not JSON serializable"):
+                app.process_response(app.response_class())
+        assert asked == [unwritable]
+
     @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize("second", [0, A_MONTH, A_MONTH + 1, -1])
     def test_age(self, second: int, now: t.Callable[[float], None]) -> None:

@@ -320,10 +320,11 @@ class SecureCookieSessionInterface(SessionInterface):
         serializer = self.get_signing_serializer(app)
         assert serializer is not None  # a session that was opened has a key
 
+        expires = self.get_expiration_time(app, session)
         response.set_cookie(
             self.get_cookie_name(app),
             serializer.dumps(dict(session)),
-            expires=self.get_expiration_time(app, session),
+            expires=expires,
             **self._cookie_attributes(app),
         )
 

@@ -331,11 +331,16 @@ class Response(ResponseBase):
         """
         made = self._made_of
         is_made_of = made is not None and "headers" not in self.__dict__ and self._plain
-        for header, _ in made[2] if is_made_of else self.headers._list:  # type: ignore[index]
-            if header.lower() == "vary":
-                self.vary.add(name)
+        # COMPAT: an app may put a plain dictionary there, which Werkzeug sends as well.
+        items: t.Any = made[2] if is_made_of else getattr(self.headers, "_list", None)  # type: ignore[index]
+        if items is not None:
+            for header, _ in items:
+                if header.lower() == "vary":
+                    break
+            else:
+                self._add_header("Vary", name)
                 return
-        self._add_header("Vary", name)
+        self.vary.add(name)
 
     @stock
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
