@@ -534,12 +534,12 @@ class RequestContext(_Pushable):
             _leave_request_context(token)
             if is_last:
                 # What refers to the request and is referred to by it would wait for the
-                # collector: the environment, and the error's traceback with its frames.
+                # collector: the environment, and the error's tracebacks with their frames.
                 environ = request.environ
                 environ["werkzeug.request"] = None
                 error = request.routing_exception
                 if error is not None and error is not exc:
-                    error.__traceback__ = error.__context__ = None
+                    error.__traceback__ = error.__context__ = error.__cause__ = None
                 if BACKGROUND in environ and "asgi.scope" not in environ:
                     begin_background(environ)
             if app_ctx is not None:
@@ -570,12 +570,12 @@ class RequestContext(_Pushable):
             _leave_request_context(token)
             if is_last:
                 # What refers to the request and is referred to by it would wait for the
-                # collector: the environment, and the error's traceback with its frames.
+                # collector: the environment, and the error's tracebacks with their frames.
                 environ = request.environ
                 environ["werkzeug.request"] = None
                 error = request.routing_exception
                 if error is not None and error is not exc:
-                    error.__traceback__ = error.__context__ = None
+                    error.__traceback__ = error.__context__ = error.__cause__ = None
                 if BACKGROUND in environ and "asgi.scope" not in environ:
                     begin_background(environ)
             if app_ctx is not None:
