@@ -236,6 +236,20 @@ def test_a_copy_before_the_session_was_read_shares_it(app: Flask) -> None:
         assert session["n"] == 1
 
 
+@frameworks
+def test_a_g_of_the_app_s_own_may_look_an_attribute_up_in_super(framework: t.Any) -> None:
+    class Own(framework.ctx._AppCtxGlobals):  # type: ignore[misc]
+        def __getattribute__(self, name: str) -> t.Any:
+            return super().__getattr__(name) if name == "user" else super().__getattribute__(name)
+
+    app = framework.Flask("own")
+    app.app_ctx_globals_class = Own
+    with app.app_context():
+        assert not hasattr(framework.g, "user")
+        framework.g.user = "Aigul"
+        assert framework.g.user == "Aigul"
+
+
 def test_a_copy_before_the_push_opens_no_session(app: Flask) -> None:
     opened = []
 

@@ -76,7 +76,9 @@ class _AppCtxGlobals:
 
     def __getattr__(self, name: str) -> t.Any:
         # COMPAT: a class of the app's own (app_ctx_globals_class) may call it on super().
-        raise AttributeError(name)
+        if name not in self.__dict__:
+            raise AttributeError(name)
+        return self.__dict__[name]
 
     def __delattr__(self, name: str) -> None:
         try:
@@ -431,12 +433,11 @@ class RequestContext(_Pushable):
 
         See :func:`copy_current_request_context`.
         """
-        has_session = self._pushed or self._session_is_open
         return self.__class__(
             self.app,
             environ=self.request.environ,
             request=self.request,
-            session=self._session if has_session else None,
+            session=self._session if self._pushed or self._session_is_open else None,
         )
 
     def match_request(self) -> None:
