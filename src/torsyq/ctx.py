@@ -534,8 +534,7 @@ class RequestContext(_Pushable):
             token, app_ctx, self._pushes = self._pushes or _not_pushed(_cv_request)
             _leave_request_context(token)
             if is_last:
-                # What refers to the request and is referred to by it would wait for the
-                # collector: the environment, and the error's tracebacks with their frames.
+                # What the request holds and is held by would wait for the collector.
                 environ = request.environ
                 environ["werkzeug.request"] = None
                 error = request.routing_exception
@@ -570,8 +569,7 @@ class RequestContext(_Pushable):
             token, app_ctx, self._pushes = self._pushes or _not_pushed(_cv_request)
             _leave_request_context(token)
             if is_last:
-                # What refers to the request and is referred to by it would wait for the
-                # collector: the environment, and the error's tracebacks with their frames.
+                # What the request holds and is held by would wait for the collector.
                 environ = request.environ
                 environ["werkzeug.request"] = None
                 error = request.routing_exception
