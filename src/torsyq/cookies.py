@@ -96,7 +96,7 @@ def dump_cookie(
         and _is_bare(value) is not None
         and (path == "/" or path is None or _is_bare_path(path) is not None)
     ):
-        cookie = f"{key}={value}"
+        cookie = key + f"={value}"  # COMPAT: a member of Names(str, Enum) is its text.
         if max_age is not None or expires is not None:
             if isinstance(max_age, timedelta):
                 max_age = int(max_age.total_seconds())
@@ -109,7 +109,7 @@ def dump_cookie(
         if httponly:
             cookie += "; HttpOnly"
         if path is not None:
-            cookie += f"; Path={path}"
+            cookie += "; Path=" + path
         cookie += _same_site[samesite]
         if partitioned:
             cookie += "; Partitioned"
