@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import io
 import mimetypes
 import os
@@ -348,6 +349,16 @@ def test_the_age_is_asked_for_by_the_path_as_werkzeug_joins_it(tree: Path, direc
     for send in (files.send_from_directory, werkzeug.utils.send_from_directory):
         answer(send, create_environ(), directory, "sub/b.txt", **given)
     assert asked == [f"{tree}/inside/sub/b.txt"] * 2
+
+
+def test_a_directory_may_be_a_member_of_an_enumeration(tree: Path) -> None:
+    class Folder(str, enum.Enum):  # noqa: UP042 (str(Folder.INSIDE) is not "inside")
+        INSIDE = "inside"
+
+    for send in (files.send_from_directory, werkzeug.utils.send_from_directory):
+        assert (
+            answer(send, create_environ(), Folder.INSIDE, "a.txt", **options(tree))[2] == b"a.txt"
+        )
 
 
 def test_an_option_that_there_is_not_is_an_error(tree: Path) -> None:

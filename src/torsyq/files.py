@@ -143,7 +143,7 @@ def send_from_directory(
 def _join(directory: str, path: str) -> str | None:
     if _POSIX and directory and _is_harmless(path) is not None:
         slash = "" if directory[-1] == "/" else "/"
-        return f"{directory}{slash}{path}"
+        return directory + slash + path
     return safe_join(directory, path)
 
 
