@@ -675,3 +675,22 @@ def test_other_settings_of_an_interface_leave_it_opening_late() -> None:
     interface.salt = "other"
     assert interface._lazy
     assert not SessionInterface._lazy
+
+
+@pytest.mark.parametrize("framework", [flask, torsyq])
+def test_a_step_that_a_mixin_replaces_is_taken_in_each_request(framework: t.Any) -> None:
+    opened = []
+
+    class Watching:
+        def open_session(self, app: t.Any, request: t.Any) -> t.Any:
+            opened.append(request.path)
+            return super().open_session(app, request)  # type: ignore[misc]
+
+    class Sessions(Watching, framework.sessions.SecureCookieSessionInterface):  # type: ignore[misc]
+        pass
+
+    app = framework.Flask("app")
+    app.session_interface = Sessions()
+    app.add_url_rule("/", "index", lambda: "untouched")
+    app.test_client().get("/")
+    assert opened == ["/"]
