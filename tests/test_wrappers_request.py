@@ -292,6 +292,23 @@ def test_a_subclass_sees_every_step_of_reading_a_form() -> None:
     assert Trail.trail == ["want", "parser", "stream", "file"]
 
 
+@pytest.mark.parametrize("framework", [flask, torsyq])
+def test_a_step_put_onto_a_request_before_its_form_is_read_is_taken(framework: t.Any) -> None:
+    app = framework.Flask("app")
+
+    @app.before_request
+    def choose() -> None:
+        framework.request._get_file_stream = lambda *args, **kwargs: io.BytesIO()
+
+    @app.post("/")
+    def upload() -> str:
+        return type(framework.request.files["f"].stream).__name__
+
+    multipart = "multipart/form-data; boundary=x"
+    answer = app.test_client().post("/", data=MULTIPART, content_type=multipart)
+    assert answer.text == "BytesIO"
+
+
 def test_a_form_parser_class_of_a_subclass_is_used() -> None:
     class Parser(WerkzeugFormDataParser):
         def parse(self, *args: t.Any, **kwargs: t.Any) -> t.Any:

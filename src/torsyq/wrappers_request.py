@@ -62,6 +62,8 @@ _reading_steps = frozenset(
         "want_form_data_parsed",
     }
 )
+# What of that an app may put onto a single request, for its files.
+_file_steps = frozenset({"_get_file_stream", "form_data_parser_class", "make_form_data_parser"})
 _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 # What it may replace of that and of closing the files in it.
 _closing_steps = frozenset({"_load_form_data", "_parse_form_data", "close", "files"})
@@ -476,9 +478,10 @@ class Request(RequestBase):
                     return self._have_no_form(bool(content_type))
             elif length is not None and length <= AT_ONCE:
                 # PERF: 5 fields 10 us instead of 55: the body at once, not through three streams.
-                if mimetype == "multipart/form-data":
+                if mimetype != "multipart/form-data":
+                    return self._parse_urlencoded()
+                if self.__dict__.keys().isdisjoint(_file_steps):
                     return self._parse_multipart(options)
-                return self._parse_urlencoded()
         super()._load_form_data()
 
     def _is_too_long(self, length: int | None) -> bool:
