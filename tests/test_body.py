@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import io
 import json
 import typing as t
+import weakref
 from functools import partial
 from itertools import chain
 from itertools import repeat
@@ -140,6 +142,23 @@ def test_an_environment_without_a_body_has_none_to_gather() -> None:
         before = dict(environ)
         gather_body(environ, None)
         assert environ == before
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_a_gathered_body_that_broke_off_is_freed_without_the_cycle_collector(read: bool) -> None:
+    def gathered() -> weakref.ref[t.Any]:
+        environ = environ_of(b"ab", "9", True, partial(Socket, error=OSError("reset")))
+        gather_body(environ, None)
+        for _ in range(2 * read):
+            with pytest.raises(ClientDisconnected):
+                open_body(environ, None).read()
+        return weakref.ref(environ["wsgi.input"])
+
+    gc.disable()
+    try:
+        assert gathered()() is None
+    finally:
+        gc.enable()
 
 
 def test_no_more_than_the_body_and_the_limit_is_gathered() -> None:

@@ -38,6 +38,7 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
         "good.py": "import sys\nA = 1\nb = 2\nC_D = __name__\nFILE = __file__\n_E = 'e'\n",
         "syntax.py": "A = (\n",
         "raises.py": "A = 1\nraise KeyError('z')\n",
+        "opens.py": "A = 1\nopen('nowhere')\n",
         "good.json": '{"A": 1, "b": 2, "C": {"d": 3}}',
         "list.json": '["ab"]',
         "good.toml": 'A = 1\nb = 2\n[C]\nd = "é"\n',
@@ -51,7 +52,16 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
 @pytest.mark.parametrize("silent", [True, False])
 @pytest.mark.parametrize(
     "name",
-    ["good.py", "syntax.py", "raises.py", "missing.py", "folder", "good.py/below", "latin.py"],
+    [
+        "good.py",
+        "syntax.py",
+        "raises.py",
+        "opens.py",
+        "missing.py",
+        "folder",
+        "good.py/below",
+        "latin.py",
+    ],
 )
 def test_pyfile(folder: pathlib.Path, name: str, silent: bool) -> None:
     (folder / "latin.py").write_bytes('# -*- coding: latin-1 -*-\nA = "föö"\n'.encode("latin-1"))
@@ -201,6 +211,21 @@ def test_namespace(values: dict[str, int], namespace: str, lowercase: bool, trim
         cls("/", values).get_namespace(namespace, lowercase, trim) for cls in FLASK_AND_OURS
     )
     assert list(ours.items()) == list(theirs.items())
+
+
+@pytest.mark.parametrize("base", FLASK_AND_OURS)
+def test_a_subclass_sees_each_setting_and_is_not_asked_for_a_namespace(base: t.Any) -> None:
+    class Shouting(base):  # type: ignore[misc]
+        def __setitem__(self, name: str, value: str) -> None:
+            super().__setitem__(name, f"{value}!")
+
+        def __getitem__(self, name: str) -> str:
+            return f"{super().__getitem__(name)}?"
+
+    config = Shouting("")
+    config.from_mapping({"A_B": "x", "a": "y"}, A_C="z")
+    assert dict(config) == {"A_B": "x!", "A_C": "z!"}
+    assert config.get_namespace("A_") == {"b": "x!", "c": "z!"}
 
 
 def test_it_is_a_dict_that_says_so() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import typing as t
 import warnings
 from datetime import datetime
@@ -52,22 +53,29 @@ def test_another_storage_class_gets_the_pairs() -> None:
     assert found.getlist("a") == ["b", "c"]
 
 
+class Word(str, enum.Enum):  # noqa: UP042 (str(Word.A) is not "a")
+    A = "a"
+    PATH = "/a"
+
+
 usual: dict[str, t.Any] = {
     "key": "a", "value": "b", "max_age": None, "expires": None, "path": "/", "domain": None,
     "secure": False, "httponly": False, "samesite": None, "partitioned": False, "max_size": 4093,
 }  # fmt: skip
+# A setting read from the environment is a number, or text.
+flags = st.sampled_from([True, False, True, False, None, 1, 0, "yes", ""])
 arguments = st.fixed_dictionaries(
     {
-        "key": st.sampled_from(["a", "session", "é", ""]),
+        "key": st.sampled_from(["a", "session", "é", "", Word.A]),
         "value": st.text('ab1!"\\,; é\x7f\n%', max_size=6),
-        "max_age": st.sampled_from([None, 0, 60, timedelta(days=1)]),
+        "max_age": st.sampled_from([None, 0, 60, timedelta(days=1), False, True]),
         "expires": st.sampled_from([None, 0, 12.5, "soon", datetime(2030, 1, 1, tzinfo=UTC)]),
-        "path": st.sampled_from(["/", None, "/a b", "/é?;", "", "/a%20b"]),
+        "path": st.sampled_from(["/", None, "/a b", "/é?;", "", "/a%20b", Word.PATH]),
         "domain": st.sampled_from([None, "", "example.com", ".example.com:80", "é.example"]),
-        "secure": st.booleans(),
-        "httponly": st.booleans(),
+        "secure": flags,
+        "httponly": flags,
         "samesite": st.sampled_from([None, "Lax", "lax", "Strict", "None", "odd"]),
-        "partitioned": st.booleans(),
+        "partitioned": flags,
         "max_size": st.sampled_from([4093, 0]),
     }
 )
@@ -85,6 +93,10 @@ def outcome(call: t.Callable[[], t.Any]) -> t.Any:
 @example(usual | {"max_age": timedelta(days=1), "httponly": True, "partitioned": True})
 @example(usual | {"max_age": 0, "expires": 0, "secure": True, "samesite": "Lax", "path": "/a%20b"})
 @example(usual | {"expires": "soon", "path": None})
+@example(usual | {"key": Word.A, "value": Word.A, "path": Word.PATH})
+@example(usual | {"secure": 1})
+@example(usual | {"httponly": 0})
+@example(usual | {"max_age": False})
 @example(usual | {"expires": datetime(2030, 1, 1, tzinfo=UTC)})
 def test_any_cookie_is_written_as_werkzeug_writes_it(arguments: dict[str, t.Any]) -> None:
     ours, theirs = (lambda: dump_cookie(**arguments)), (lambda: http.dump_cookie(**arguments))

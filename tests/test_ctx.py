@@ -236,6 +236,35 @@ def test_a_copy_before_the_session_was_read_shares_it(app: Flask) -> None:
         assert session["n"] == 1
 
 
+@frameworks
+def test_a_g_of_the_app_s_own_may_look_an_attribute_up_in_super(framework: t.Any) -> None:
+    class Own(framework.ctx._AppCtxGlobals):  # type: ignore[misc]
+        def __getattribute__(self, name: str) -> t.Any:
+            return super().__getattr__(name) if name == "user" else super().__getattribute__(name)
+
+    app = framework.Flask("own")
+    app.app_ctx_globals_class = Own
+    with app.app_context():
+        assert not hasattr(framework.g, "user")
+        framework.g.user = "Aigul"
+        assert framework.g.user == "Aigul"
+
+
+def test_a_copy_before_the_push_opens_no_session(app: Flask) -> None:
+    opened = []
+
+    class Sessions(SecureCookieSessionInterface):
+        def open_session(self, app: Flask, request: t.Any) -> t.Any:
+            opened.append(request.path)
+            return super().open_session(app, request)
+
+    app.session_interface = Sessions()
+    copied = app.test_request_context("/a").copy()
+    assert opened == []
+    with copied:
+        assert opened == ["/a"]
+
+
 def test_matching_is_kept_for_dispatching(app: Flask) -> None:
     app.add_url_rule("/<int:n>", endpoint="n", view_func=lambda n: str(n))
     with app.test_request_context("/5"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import io
 import mimetypes
 import os
@@ -101,6 +102,8 @@ def test_a_file_is_sent_with_werkzeug_s_headers(root: Path, name: str, method: s
         {"max_age": 0},
         {"max_age": 3600},
         {"max_age": -1},
+        {"max_age": 3600.75},
+        {"max_age": lambda path: 0.5},
         {"max_age": lambda path: 60},
         {"max_age": lambda path: None},
         {"use_x_sendfile": True},
@@ -324,10 +327,11 @@ def test_no_path_leads_out_and_every_path_is_answered_as_by_werkzeug(tree: Path,
             (tree, "inside"),
             (tree / "inside", "."),
             (Path("/"), tree / "inside"),
+            (tree, f"{tree}/inside/"),
         ):
             given = options(root)
             results.append(answer(send, create_environ(), directory, path, **given))
-    assert results[:3] == results[3:]
+    assert results[:4] == results[4:]
     assert b"secret" not in {body for _, _, body in results}
     assert {status for status, _, _ in results} <= {"200 OK", "NotFound"}
 
@@ -336,6 +340,31 @@ def test_no_path_leads_out_and_every_path_is_answered_as_by_werkzeug(tree: Path,
 def test_a_harmless_path_is_one_that_safe_join_leaves_alone(path: str) -> None:
     if files._is_harmless(path):
         assert safe_join("/directory", path) == f"/directory/{path}"
+
+
+@pytest.mark.parametrize("directory", ["inside", "inside/"])
+def test_the_age_is_asked_for_by_the_path_as_werkzeug_joins_it(tree: Path, directory: str) -> None:
+    asked: list[str | None] = []
+    given = options(tree, max_age=asked.append)
+    for send in (files.send_from_directory, werkzeug.utils.send_from_directory):
+        answer(send, create_environ(), directory, "sub/b.txt", **given)
+    assert asked == [f"{tree}/inside/sub/b.txt"] * 2
+
+
+def test_a_directory_may_be_a_member_of_an_enumeration(tree: Path) -> None:
+    class Folder(str, enum.Enum):  # noqa: UP042 (str(Folder.INSIDE) is not "inside")
+        INSIDE = "inside"
+
+    for send in (files.send_from_directory, werkzeug.utils.send_from_directory):
+        assert (
+            answer(send, create_environ(), Folder.INSIDE, "a.txt", **options(tree))[2] == b"a.txt"
+        )
+
+
+def test_an_option_that_there_is_not_is_an_error(tree: Path) -> None:
+    given = options(tree, attachment_filename="b.txt")
+    with pytest.raises(TypeError, match="attachment_filename"):
+        files.send_from_directory("inside", "a.txt", create_environ(), **given)
 
 
 def test_a_directory_is_not_a_file(tree: Path) -> None:

@@ -104,6 +104,17 @@ def test_a_missing_attribute_is_an_attribute_error_of_the_object(app: Flask, pro
         assert not hasattr(value, "_nothing_of_the_kind")
 
 
+@pytest.mark.parametrize("proxy", ["request", "g", "current_app", "session"])
+def test_an_attribute_without_a_name_is_missing(app: Flask, proxy: str) -> None:
+    with app.test_request_context():
+        assert getattr(getattr(torsyq, proxy), "", "none") == "none"
+
+
+def test_a_template_finds_nothing_under_no_name(app: Flask) -> None:
+    with app.test_request_context():
+        assert torsyq.render_template_string("({{ session[''] }}{{ g[''] }})") == "()"
+
+
 def test_what_computes_an_attribute_and_fails_is_run_once(app: Flask) -> None:
     calls = []
 
@@ -151,6 +162,8 @@ def test_private_attributes_are_reached(app: Flask) -> None:
     with app.test_request_context():
         torsyq.g._private = 1
         assert torsyq.g._private == 1
+        torsyq.g.DB = 2
+        assert torsyq.g.DB == 2
         assert torsyq.current_app._got_first_request is False
 
 

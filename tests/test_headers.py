@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import enum
 import pickle
 import typing as t
 
@@ -23,8 +24,15 @@ from torsyq.headers import to_uri
 from .calls import calls_of
 
 names = st.sampled_from(["X-A", "x-a", "Vary", "VARY", "Set-Cookie", "Content-Type"])
+
+
+class Colour(str, enum.Enum):  # noqa: UP042 (str(Colour.RED) is not "red")
+    RED = "red"
+
+
 values = st.one_of(
-    st.sampled_from(["", "a", "b", "é", 1, None]), st.text("ab\t;,=\u00a0", max_size=4)
+    st.sampled_from(["", "a", "b", "é", 1, None, Colour.RED]),
+    st.text("ab\t;,=\u00a0", max_size=4),
 )
 steps = st.lists(
     st.one_of(
@@ -168,6 +176,24 @@ def test_a_header_name_is_text() -> None:
     for headers in (EnvironHeaders({}), ds.EnvironHeaders({})):
         assert headers.get(1, "default") == "default"  # type: ignore[call-overload]
         assert 1 not in headers  # type: ignore[operator]
+
+
+def test_a_name_may_be_of_a_class_derived_from_text() -> None:
+    class Name(str, enum.Enum):  # noqa: UP042
+        ACCEPT = "Accept"
+
+    for headers in (EnvironHeaders({"HTTP_ACCEPT": "a/b"}), Headers([("Accept", "a/b")])):
+        assert Name.ACCEPT in headers
+        assert headers[Name.ACCEPT] == headers.get(Name.ACCEPT) == "a/b"
+
+
+def test_text_of_a_derived_class_is_looked_at_and_not_what_it_calls_itself() -> None:
+    class Bad(str, enum.Enum):  # noqa: UP042
+        VALUE = "a\r\nX-B: c"
+
+    for call in (Headers().set, Headers().add, Headers().__setitem__):
+        with pytest.raises(ValueError, match="must not contain newline"):
+            call("X-A", Bad.VALUE)
 
 
 @given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import typing as t
 import uuid
 from collections import namedtuple
@@ -339,3 +340,15 @@ def test_the_app_s_provider_reads_and_writes() -> None:
     with app.app_context():
         assert serializer.dumps({"b": "x", "a": "y"}) == '{"A":"Y","B":"X"}'
         assert serializer.loads('{"A":"Y"}') == {"a": "y"}
+
+
+@pytest.mark.parametrize("framework", [flask, torsyq])
+def test_a_loads_put_onto_the_app_s_provider_reads(framework: t.Any) -> None:
+    app = framework.Flask("app")
+    read = []
+    app.json.loads = lambda text: read.append(text) or {}  # type: ignore[func-returns-value]
+    with app.app_context():
+        framework.json.tag.TaggedJSONSerializer().loads('{"a":1}')
+        app.json = types.SimpleNamespace(loads=app.json.loads)
+        framework.json.tag.TaggedJSONSerializer().loads('{"b":1}')
+    assert read == ['{"a":1}', '{"b":1}']

@@ -70,6 +70,10 @@ class OwnDescription(exceptions.NotFound):
         return "<p>mine</p>"
 
 
+class Listed(exceptions.BadRequest):
+    description = ["name", "e-mail"]  # type: ignore[assignment]
+
+
 class Bare(exceptions.HTTPException):
     """It answers for itself, and never called Werkzeug's constructor."""
 
@@ -88,6 +92,12 @@ def patched() -> exceptions.NotFound:
     return error
 
 
+def own_headers() -> exceptions.NotFound:
+    error = exceptions.NotFound()
+    error.get_headers = lambda *a: [("Content-Type", "text/x"), ("X-A", "b")]  # type: ignore[method-assign]
+    return error
+
+
 def key_error() -> exceptions.BadRequestKeyError:
     error = exceptions.BadRequestKeyError("name")
     error.show_exception = True
@@ -96,10 +106,13 @@ def key_error() -> exceptions.BadRequestKeyError:
 
 ERRORS: list[t.Callable[[], exceptions.HTTPException]] = [
     *exceptions.default_exceptions.values(),
-    Paid, Nothing, Unchanged, Bare, OwnBody, OwnHeaders, OwnDescription, patched, key_error,
+    Paid, Nothing, Unchanged, Bare, OwnBody, OwnHeaders, OwnDescription, patched, own_headers,
+    key_error, Listed,
     lambda: exceptions.NotFound("<script>\nalert(1)</script> é"),
     lambda: exceptions.NotFound(Markup("<b>bold</b>\nx")),
     lambda: exceptions.NotFound(""),
+    lambda: exceptions.BadRequest([]),  # type: ignore[arg-type]
+    lambda: exceptions.BadRequest(0),  # type: ignore[arg-type]
     lambda: exceptions.MethodNotAllowed(["GET", "HEAD"]),
     lambda: exceptions.MethodNotAllowed(["GET"], "no <posts>"),
     lambda: exceptions.RequestedRangeNotSatisfiable(12),
@@ -182,6 +195,22 @@ def test_a_redirect_put_into_another_class_is_sent_by_that_one() -> None:
 
 def test_a_redirect_in_a_foreign_class_is_that_class() -> None:
     assert type(redirect_response("/a", 302, BaseResponse)) is BaseResponse
+
+
+def test_a_description_that_is_translated_is_told_anew() -> None:
+    class Greeting:
+        language = "en"
+
+        def __html__(self) -> str:
+            return {"en": "Not here.", "kk": "Мұнда жоқ."}[self.language]
+
+    class Missing(exceptions.NotFound):
+        description = Greeting()  # type: ignore[assignment]
+
+    environ = create_environ("/")
+    assert "Not here." in error_response(Missing(), environ).get_data(as_text=True)
+    Greeting.language = "kk"
+    assert "Мұнда жоқ." in error_response(Missing(), environ).get_data(as_text=True)
 
 
 def test_a_changed_class_description_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,6 +220,33 @@ class TestSameAnswerAsFlask:
 
         same(view)
 
+    @pytest.mark.parametrize("framework", [flask, torsyq])
+    def test_headers_that_are_a_plain_dictionary_vary_too(self, framework: t.Any) -> None:
+        def view(session: t.Any) -> t.Any:
+            response = framework.make_response(str(session.get("a")))
+            response.headers = {"Content-Type": "text/plain"}
+            return response
+
+        status, headers, _ = answer(framework, view)
+        assert (status, dict(headers)["Vary"]) == (200, "Cookie")
+
+    @pytest.mark.parametrize("framework", [flask, torsyq])
+    def test_its_end_is_asked_for_before_it_is_written(self, framework: t.Any) -> None:
+        asked = []
+
+        class Sessions(framework.sessions.SecureCookieSessionInterface):  # type: ignore[misc]
+            def get_expiration_time(self, app: t.Any, session: t.Any) -> None:
+                asked.append(session["a"])
+
+        app = framework.Flask("app")
+        app.secret_key = "key"
+        app.session_interface = Sessions()
+        with app.test_request_context():
+            framework.session["a"] = unwritable = object()
+            with pytest.raises(TypeError, match="not JSON serializable"):
+                app.process_response(app.response_class())
+        assert asked == [unwritable]
+
     @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize("second", [0, A_MONTH, A_MONTH + 1, -1])
     def test_age(self, second: int, now: t.Callable[[float], None]) -> None:
@@ -648,3 +675,41 @@ def test_other_settings_of_an_interface_leave_it_opening_late() -> None:
     interface.salt = "other"
     assert interface._lazy
     assert not SessionInterface._lazy
+
+
+@pytest.mark.parametrize("framework", [flask, torsyq])
+def test_a_step_that_a_mixin_replaces_is_taken_in_each_request(framework: t.Any) -> None:
+    opened = []
+
+    class Watching:
+        def open_session(self, app: t.Any, request: t.Any) -> t.Any:
+            opened.append(request.path)
+            return super().open_session(app, request)  # type: ignore[misc]
+
+    class Sessions(Watching, framework.sessions.SecureCookieSessionInterface):  # type: ignore[misc]
+        pass
+
+    app = framework.Flask("app")
+    app.session_interface = Sessions()
+    app.add_url_rule("/", "index", lambda: "untouched")
+    app.test_client().get("/")
+    assert opened == ["/"]
+
+
+@pytest.mark.parametrize("framework", [flask, torsyq])
+def test_a_request_class_that_finds_the_cookies_elsewhere_keeps_a_permanent_session(
+    framework: t.Any,
+) -> None:
+    class Own(framework.Request):  # type: ignore[misc]
+        @property
+        def cookies(self) -> dict[str, str]:
+            return {"session": self.headers["X-Session"]}
+
+    app = framework.Flask("app")
+    app.secret_key = "key"
+    app.request_class = Own
+    app.add_url_rule("/", "index", lambda: "untouched")
+    serializer = app.session_interface.get_signing_serializer(app)
+    permanent = serializer.dumps({"_permanent": True})
+    answer = app.test_client(use_cookies=False).get("/", headers={"X-Session": permanent})
+    assert "Set-Cookie" in answer.headers

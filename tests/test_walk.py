@@ -9,6 +9,7 @@ import re
 import sys
 import typing as t
 import weakref
+from datetime import timedelta
 from functools import wraps
 from unittest import mock
 
@@ -25,6 +26,7 @@ from torsyq import Flask
 from torsyq import g
 from torsyq import request
 from torsyq import session
+from torsyq.sessions import SecureCookieSessionInterface
 from torsyq.testing import EnvironBuilder
 from torsyq.testing import FlaskClient
 
@@ -814,12 +816,21 @@ def test_a_request_is_freed_without_the_collector() -> None:
         raise ValueError
 
     app.logger.disabled = True
+    serializer = SecureCookieSessionInterface().get_signing_serializer(app)
+    assert serializer is not None
+    signed = f"session={serializer.dumps({'name': 'Aigul'})}"
     gc.collect()
     gc.disable()
     try:
         for path in "/", "/user/5", "/session", "/login", "/nope", "/crash":
             app(environ(path), start_response)
-        assert [ref() for ref in requests] == [None] * 6
+        app.permanent_session_lifetime = timedelta(seconds=-1)
+        for cookie in "session=a.b.c", "session=a", signed:
+            app(environ("/session", HTTP_COOKIE=cookie), start_response)
+        app(environ("/", HTTP_HOST="a..b"), start_response)
+        app.config["TRUSTED_HOSTS"] = ["example.com"]
+        app(environ("/", HTTP_HOST="example.org"), start_response)
+        assert [ref() for ref in requests] == [None] * 11
     finally:
         gc.enable()
 

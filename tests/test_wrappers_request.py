@@ -292,6 +292,23 @@ def test_a_subclass_sees_every_step_of_reading_a_form() -> None:
     assert Trail.trail == ["want", "parser", "stream", "file"]
 
 
+@pytest.mark.parametrize("framework", [flask, torsyq])
+def test_a_step_put_onto_a_request_before_its_form_is_read_is_taken(framework: t.Any) -> None:
+    app = framework.Flask("app")
+
+    @app.before_request
+    def choose() -> None:
+        framework.request._get_file_stream = lambda *args, **kwargs: io.BytesIO()
+
+    @app.post("/")
+    def upload() -> str:
+        return type(framework.request.files["f"].stream).__name__
+
+    multipart = "multipart/form-data; boundary=x"
+    answer = app.test_client().post("/", data=MULTIPART, content_type=multipart)
+    assert answer.text == "BytesIO"
+
+
 def test_a_form_parser_class_of_a_subclass_is_used() -> None:
     class Parser(WerkzeugFormDataParser):
         def parse(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
@@ -317,6 +334,16 @@ def test_the_endpoint_and_its_blueprints(endpoint: str | None) -> None:
     assert (ours.endpoint, ours.blueprint, ours.blueprints) == (
         theirs.endpoint, theirs.blueprint, theirs.blueprints,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("base", [flask.Request, Request])
+@pytest.mark.parametrize("name", ["endpoint", "blueprint"])
+def test_an_endpoint_or_blueprint_of_a_subclass_s_own_counts(base: t.Any, name: str) -> None:
+    own = type("Own", (base,), {name: "a.b.c"})
+    request = own({})
+    assert "a.b" in request.blueprints
+    request.url_rule = Rule("/", endpoint="index")
+    assert "a.b" in request.blueprints
 
 
 # Limits

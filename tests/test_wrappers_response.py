@@ -398,6 +398,27 @@ def print_nothing(status: str, headers: t.Any, exc_info: t.Any = None) -> t.Any:
     """A server that does not care."""
 
 
+class NoIterator:
+    """Its ``iter()`` fails."""
+
+    def __next__(self) -> str:
+        raise AssertionError("not reached")
+
+
+@pytest.mark.parametrize("body", [["\ud800"], NoIterator()])
+def test_a_body_that_can_not_be_sent_is_seen_before_the_answer_begins(
+    body: t.Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = torsyq.Flask("app")
+    monkeypatch.setattr(app.logger, "disabled", True)
+    app.add_url_rule("/", "index", lambda: Response(body, headers=[("Content-Length", "1")]))
+    app.add_url_rule("/plain", "plain", lambda: Response(body))
+    begun: list[str] = []
+    for path in "/", "/plain":
+        app(create_environ(path), lambda status, headers: begun.append(status))
+    assert begun == ["500 INTERNAL SERVER ERROR"] * 2
+
+
 def test_text_is_sent_as_a_plain_list() -> None:
     environ = create_environ()
     assert type(Response("hello")(environ, print_nothing)) is list

@@ -137,10 +137,15 @@ class _Broken:
     """What remains of a body that broke off."""
 
     def __init__(self, error: Exception) -> None:
-        self._error = error
+        self._error: Exception | None = error.with_traceback(None)
 
     def read(self, size: int = -1) -> t.NoReturn:
-        raise self._error
+        # Raised once: its traceback holds whoever reads, who holds this.
+        error, self._error = self._error or ClientDisconnected(), None
+        try:
+            raise error
+        finally:
+            del error
 
     readline = read
 

@@ -136,14 +136,14 @@ class Config(dict[str, t.Any]):
 
         try:
             with open(path, mode="rb") as file:
-                source = file.read()
+                # COMPAT: what the file itself fails to open counts as the file.
+                exec(compile(file.read(), path, "exec"), module.__dict__)
         except OSError as e:
             if silent and e.errno in (errno.ENOENT, errno.EISDIR, errno.ENOTDIR):
                 return False
             e.strerror = f"Unable to load configuration file ({e.strerror})"
             raise
 
-        exec(compile(source, path, "exec"), module.__dict__)
         self.from_object(module)
         return True
 
@@ -200,7 +200,11 @@ class Config(dict[str, t.Any]):
         """
         values = {} if mapping is None else dict(mapping)
         values.update(kwargs)
-        self.update((key, value) for key, value in values.items() if key.isupper())
+
+        for key, value in values.items():
+            if key.isupper():
+                self[key] = value
+
         return True
 
     def get_namespace(
@@ -218,7 +222,7 @@ class Config(dict[str, t.Any]):
             app.config.get_namespace("IMAGE_STORE_")  # {"type": "fs"}
         """
         skip = len(namespace) if trim_namespace else 0
-        found = ((name[skip:], self[name]) for name in self if name.startswith(namespace))
+        found = ((name[skip:], value) for name, value in self.items() if name.startswith(namespace))
         return {name.lower() if lowercase else name: value for name, value in found}
 
     def __repr__(self) -> str:

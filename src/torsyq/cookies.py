@@ -85,19 +85,23 @@ def dump_cookie(
     # PERF: a cookie of plain characters 1.4 us instead of 4.8.
     if (
         domain is None
+        # COMPAT: SESSION_COOKIE_SECURE = 0 is written as "Secure=0", and means yes.
+        and (secure is False or secure is True)
+        and (httponly is True or httponly is False)
+        and (partitioned is False or partitioned is True)
+        and type(max_age) is not bool
         and samesite in _same_site
         and key.isascii()
         and key.isprintable()
         and _is_bare(value) is not None
         and (path == "/" or path is None or _is_bare_path(path) is not None)
     ):
-        cookie = f"{key}={value}"
+        cookie = key + f"={value}"  # COMPAT: a member of Names(str, Enum) is its text.
         if max_age is not None or expires is not None:
             if isinstance(max_age, timedelta):
                 max_age = int(max_age.total_seconds())
-            if expires is None:
-                expires = time() + t.cast(int, max_age)
-            cookie += f"; Expires={expires if isinstance(expires, str) else http_date(expires)}"
+            end = time() + t.cast(int, max_age) if expires is None else expires
+            cookie += f"; Expires={end if isinstance(end, str) else http_date(end)}"
             if max_age is not None:
                 cookie += f"; Max-Age={max_age}"
         if secure or partitioned:
@@ -105,16 +109,13 @@ def dump_cookie(
         if httponly:
             cookie += "; HttpOnly"
         if path is not None:
-            cookie += f"; Path={path}"
+            cookie += "; Path=" + path
         cookie += _same_site[samesite]
         if partitioned:
             cookie += "; Partitioned"
         if not max_size or len(cookie) <= max_size:
             return cookie
-    # SECURITY: an attribute or a header of the client's choice.
-    for text in (key, path, domain):
-        if text and _find_unsafe(text) is not None:
-            raise ValueError(f"A cookie must not contain newline or NUL characters: {text!r}.")
+    _refuse_unsafe(key, path, domain)
     return _werkzeug_dump_cookie(
         key,
         value=value,
@@ -128,3 +129,10 @@ def dump_cookie(
         samesite=samesite,
         partitioned=partitioned,
     )
+
+
+def _refuse_unsafe(*texts: str | None) -> None:
+    # SECURITY: an attribute or a header of the client's choice.
+    for text in texts:
+        if text and _find_unsafe(text) is not None:
+            raise ValueError(f"A cookie must not contain newline or NUL characters: {text!r}.")

@@ -76,7 +76,9 @@ class _AppCtxGlobals:
 
     def __getattr__(self, name: str) -> t.Any:
         # COMPAT: a class of the app's own (app_ctx_globals_class) may call it on super().
-        raise AttributeError(name)
+        if name not in self.__dict__:
+            raise AttributeError(name)
+        return self.__dict__[name]
 
     def __delattr__(self, name: str) -> None:
         try:
@@ -435,7 +437,7 @@ class RequestContext(_Pushable):
             self.app,
             environ=self.request.environ,
             request=self.request,
-            session=self._session,
+            session=self._session if self._pushed or self._session_is_open else None,
         )
 
     def match_request(self) -> None:
@@ -476,7 +478,7 @@ class RequestContext(_Pushable):
         self._pushes = _enter_request_context(self), app_ctx, self._pushes
         self._pushed = True
         # COMPAT: some extensions set an interface that derives from nothing.
-        if not getattr(app.session_interface, "_lazy", False):
+        if not getattr(app.session_interface, "_lazy", False) or self.request._own_cookies:
             self._session  # noqa: B018
         if self.request.routing_exception is None:
             self.match_request()
@@ -501,7 +503,7 @@ class RequestContext(_Pushable):
         self._pushes = _enter_request_context(self), app_ctx, self._pushes
         self._pushed = True
         # COMPAT: some extensions set an interface that derives from nothing.
-        if not getattr(app.session_interface, "_lazy", False):
+        if not getattr(app.session_interface, "_lazy", False) or self.request._own_cookies:
             # It may wait for a disk or a server.
             await app._call(getattr, self, "_session")
         if self.request.routing_exception is None and self.request.url_rule is None:
@@ -532,13 +534,12 @@ class RequestContext(_Pushable):
             token, app_ctx, self._pushes = self._pushes or _not_pushed(_cv_request)
             _leave_request_context(token)
             if is_last:
-                # What refers to the request and is referred to by it would wait for the
-                # collector: the environment, and the error's traceback with its frames.
+                # What the request holds and is held by would wait for the collector.
                 environ = request.environ
                 environ["werkzeug.request"] = None
                 error = request.routing_exception
                 if error is not None and error is not exc:
-                    error.__traceback__ = error.__context__ = None
+                    error.__traceback__ = error.__context__ = error.__cause__ = None
                 if BACKGROUND in environ and "asgi.scope" not in environ:
                     begin_background(environ)
             if app_ctx is not None:
@@ -568,13 +569,12 @@ class RequestContext(_Pushable):
             token, app_ctx, self._pushes = self._pushes or _not_pushed(_cv_request)
             _leave_request_context(token)
             if is_last:
-                # What refers to the request and is referred to by it would wait for the
-                # collector: the environment, and the error's traceback with its frames.
+                # What the request holds and is held by would wait for the collector.
                 environ = request.environ
                 environ["werkzeug.request"] = None
                 error = request.routing_exception
                 if error is not None and error is not exc:
-                    error.__traceback__ = error.__context__ = None
+                    error.__traceback__ = error.__context__ = error.__cause__ = None
                 if BACKGROUND in environ and "asgi.scope" not in environ:
                     begin_background(environ)
             if app_ctx is not None:

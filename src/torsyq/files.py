@@ -50,6 +50,22 @@ _conditions = frozenset(
     }
 )
 
+# What there is to ask for. Werkzeug says what is wrong with anything else.
+_options = frozenset(
+    {
+        "_root_path",
+        "as_attachment",
+        "conditional",
+        "download_name",
+        "etag",
+        "last_modified",
+        "max_age",
+        "mimetype",
+        "response_class",
+        "use_x_sendfile",
+    }
+)
+
 # Where it names the tag of the file, the date does not count.
 _other_conditions = _conditions - {"HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE"}
 
@@ -126,7 +142,8 @@ def send_from_directory(
 
 def _join(directory: str, path: str) -> str | None:
     if _POSIX and directory and _is_harmless(path) is not None:
-        return f"{directory}/{path}"
+        slash = "" if directory[-1] == "/" else "/"
+        return directory + slash + path
     return safe_join(directory, path)
 
 
@@ -142,6 +159,7 @@ def _is_plain(path: str, options: dict[str, t.Any]) -> bool:
         and type(options.get("etag", True)) is bool
         and name.isascii()
         and name.isprintable()
+        and options.keys() <= _options
     )
 
 
@@ -234,7 +252,7 @@ def _describe_caching(
         return [("Cache-Control", "no-cache")]
     policy = "public" if max_age > 0 else "no-cache"
     return [
-        ("Cache-Control", f"{policy}, max-age={max_age}"),
+        ("Cache-Control", f"{policy}, max-age={int(max_age)}"),
         ("Expires", _http_date(int(time() + max_age))),
     ]
 

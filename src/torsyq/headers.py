@@ -30,10 +30,11 @@ def check_header(name: t.Any, value: t.Any) -> None:
     :raises ValueError: CR, LF or NUL is in one of them.
     """
     # SECURITY: response splitting.
-    if _find_unsafe(str(value)) is not None:
+    text = value if isinstance(value, str) else str(value)
+    if _find_unsafe(text) is not None:
         raise ValueError(
             "Header values must not contain newline characters."
-            if "\0" not in str(value)
+            if "\0" not in text
             else f"Header values must not contain NUL characters, as in {value!r} for {name!r}."
         )
     if _find_unsafe(str(name)) is not None:
@@ -53,7 +54,8 @@ class Headers(ds.Headers):
         """
         if kwargs:
             return self._set_with_options(key, value, kwargs)
-        if type(value) is not str:
+        # PERF: isinstance() only where need be.
+        if type(value) is not str and not isinstance(value, str):
             value = str(value)
         # PERF: isprintable() alone, without a regex, for nearly every header there is.
         if not (value.isprintable() and key.isprintable()):
@@ -96,7 +98,7 @@ class Headers(ds.Headers):
         if kwargs:
             super().add(key, value, **kwargs)
             key, value = self._list.pop()
-        elif type(value) is not str:
+        elif type(value) is not str and not isinstance(value, str):
             value = str(value)
         if not (value.isprintable() and key.isprintable()):
             check_header(key, value)
@@ -133,7 +135,7 @@ class EnvironHeaders(ds.EnvironHeaders):
         self.environ = environ
 
     def __contains__(self, key: object) -> bool:
-        if type(key) is not str:
+        if not isinstance(key, str):
             return False
         key = key.upper().replace("-", "_")
         if key == "CONTENT_TYPE" or key == "CONTENT_LENGTH":

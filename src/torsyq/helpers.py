@@ -414,13 +414,15 @@ def _split_blueprint_path(name: str) -> list[str]:
 
 
 class _CollectErrors:
-    """Run several functions so that one that raises does not keep the others from running::
+    """Run several functions so that one that raises does not keep the others from running.
 
-    collect = _CollectErrors()
-    for function in functions:
-        with collect:
-            function()
-    collect.raise_any("Errors while cleaning up")
+    Example::
+
+        collect = _CollectErrors()
+        for function in functions:
+            with collect:
+                function()
+        collect.raise_any("Errors while cleaning up")
     """
 
     def __init__(self) -> None:

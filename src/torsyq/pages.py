@@ -34,6 +34,7 @@ _known_headers = {
     exceptions.Unauthorized.get_headers,
 }
 _steps = ("__call__", "get_response", "get_body", "get_description", "name")
+_replaceable = frozenset({*_steps, "get_headers"})
 # COMPAT: an app may put steps of its own into Werkzeug's class, for errors as JSON everywhere.
 _steps_of = attrgetter(*_steps, "get_headers")
 _own_steps = _steps_of(exceptions.HTTPException)
@@ -64,12 +65,13 @@ def error_response(
         _is_known(cls)  # type: ignore[arg-type]
         and error.code in LINES_WITH_BODY
         and error.response is None
-        and (not (own := vars(error)) or own.keys().isdisjoint(_steps))
+        and (not (own := vars(error)) or own.keys().isdisjoint(_replaceable))
         and _steps_of(exceptions.HTTPException) == _own_steps
     ):
         return response_class.force_type(error, environ)  # type: ignore[arg-type]
     description = error.description
-    make = _usual_page if description is cls.description else _page
+    is_usual = description is cls.description and type(description) is str
+    make = _usual_page if is_usual else _page
     body = make(error.code, HTTP_STATUS_CODES.get(error.code, "Unknown Error"), description)
     if cls.get_headers is exceptions.HTTPException.get_headers:
         headers = [("Content-Type", "text/html; charset=utf-8")]
@@ -138,7 +140,7 @@ def _is_known(cls: type[exceptions.HTTPException]) -> bool:
 
 def _page(code: int, name: str, description: str | None) -> bytes:
     title = escape(name)
-    text = str(escape(description or "")).replace("\n", "<br>")
+    text = str(escape("" if description is None else description)).replace("\n", "<br>")
     return (
         "<!doctype html>\n"
         "<html lang=en>\n"
@@ -148,5 +150,5 @@ def _page(code: int, name: str, description: str | None) -> bytes:
     ).encode()
 
 
-# PERF: for descriptions that come with the class; a client can't make it forget them.
+# PERF: for texts that come with the class; a client can't make it forget them.
 _usual_page = lru_cache(64)(_page)

@@ -295,10 +295,8 @@ def _segment_test(
     try:
         pattern = re.compile(part.content)
     except re.error:
-        return (
-            _ask,
-            re.Match.groups,
-        )  # a broken converter fails where Werkzeug meets it, in its own request
+        # A broken converter fails where Werkzeug meets it, in its own request.
+        return _ask, re.Match.groups
     wanted = sorted(
         (int(name.removeprefix("__werkzeug_")), index)
         for name, index in pattern.groupindex.items()

@@ -220,7 +220,8 @@ class SecureCookieSessionInterface(SessionInterface):
 
     def __init_subclass__(cls, **kwargs: t.Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not _watched.isdisjoint(cls.__dict__):
+        own = cls.__mro__[: cls.__mro__.index(SecureCookieSessionInterface)]
+        if not _watched.isdisjoint(name for base in own for name in vars(base)):
             cls._lazy = False
 
     def __setattr__(self, name: str, value: t.Any) -> None:
@@ -320,10 +321,11 @@ class SecureCookieSessionInterface(SessionInterface):
         serializer = self.get_signing_serializer(app)
         assert serializer is not None  # a session that was opened has a key
 
+        expires = self.get_expiration_time(app, session)
         response.set_cookie(
             self.get_cookie_name(app),
             serializer.dumps(dict(session)),
-            expires=self.get_expiration_time(app, session),
+            expires=expires,
             **self._cookie_attributes(app),
         )
 

@@ -13,7 +13,9 @@ from binascii import a2b_base64
 from binascii import b2a_base64
 from functools import lru_cache
 from hmac import compare_digest
+from traceback import clear_frames
 
+from itsdangerous import BadData
 from itsdangerous import BadSignature
 from itsdangerous import URLSafeTimedSerializer
 
@@ -112,7 +114,13 @@ class SigningSerializer(URLSafeTimedSerializer):
             except Exception:
                 pass  # ItsDangerous says below what is wrong with it.
 
-        return super().loads(s, max_age, return_timestamp, salt)
+        try:
+            return super().loads(s, max_age, return_timestamp, salt)
+        except BadData as error:
+            # There the error is in variables of the frames that its traceback holds, and all
+            # below them, the request too, would wait for the cycle collector.
+            clear_frames(error.__traceback__)
+            raise
 
     def _derive_macs(self) -> tuple[_Mac, ...]:
         try:

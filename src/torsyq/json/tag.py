@@ -330,9 +330,11 @@ class TaggedJSONSerializer:
         # the ways JSON can write one, nothing is tagged.
         if self.order == self._default_order and '" ' not in value and "\\u0020" not in value:
             ctx = _current_app_context(None)
-            if ctx is None or type(ctx.app.json).loads is DefaultJSONProvider.loads:
+            if ctx is None:
                 return parse(value)
-            return loads(value)
+            provider = ctx.app.json
+            is_usual = getattr(type(provider), "loads", None) is DefaultJSONProvider.loads
+            return parse(value) if is_usual and "loads" not in vars(provider) else loads(value)
         return self._untag_scan(loads(value))
 
 
