@@ -694,22 +694,3 @@ def test_a_step_that_a_mixin_replaces_is_taken_in_each_request(framework: t.Any)
     app.add_url_rule("/", "index", lambda: "untouched")
     app.test_client().get("/")
     assert opened == ["/"]
-
-
-@pytest.mark.parametrize("framework", [flask, torsyq])
-def test_a_request_class_that_finds_the_cookies_elsewhere_keeps_a_permanent_session(
-    framework: t.Any,
-) -> None:
-    class Own(framework.Request):  # type: ignore[misc]
-        @property
-        def cookies(self) -> dict[str, str]:
-            return {"session": self.headers["X-Session"]}
-
-    app = framework.Flask("app")
-    app.secret_key = "key"
-    app.request_class = Own
-    app.add_url_rule("/", "index", lambda: "untouched")
-    serializer = app.session_interface.get_signing_serializer(app)
-    permanent = serializer.dumps({"_permanent": True})
-    answer = app.test_client(use_cookies=False).get("/", headers={"X-Session": permanent})
-    assert "Set-Cookie" in answer.headers

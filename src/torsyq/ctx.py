@@ -478,7 +478,7 @@ class RequestContext(_Pushable):
         self._pushes = _enter_request_context(self), app_ctx, self._pushes
         self._pushed = True
         # COMPAT: some extensions set an interface that derives from nothing.
-        if not getattr(app.session_interface, "_lazy", False) or self.request._own_cookies:
+        if not getattr(app.session_interface, "_lazy", False):
             self._session  # noqa: B018
         if self.request.routing_exception is None:
             self.match_request()
@@ -503,7 +503,7 @@ class RequestContext(_Pushable):
         self._pushes = _enter_request_context(self), app_ctx, self._pushes
         self._pushed = True
         # COMPAT: some extensions set an interface that derives from nothing.
-        if not getattr(app.session_interface, "_lazy", False) or self.request._own_cookies:
+        if not getattr(app.session_interface, "_lazy", False):
             # It may wait for a disk or a server.
             await app._call(getattr, self, "_session")
         if self.request.routing_exception is None and self.request.url_rule is None:

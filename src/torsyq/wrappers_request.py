@@ -106,9 +106,6 @@ class Request(RequestBase):
     # Nobody replaced a step that reading headers and the body consists of.
     _plain: t.ClassVar[bool] = True
 
-    # Whether the cookies may be others than the environ's: then so may be the session's.
-    _own_cookies: t.ClassVar[bool] = False
-
     # Nobody replaced what tells the blueprints.
     _plainly_routed: t.ClassVar[bool] = True
 
@@ -143,7 +140,6 @@ class Request(RequestBase):
         own: set[str] = set().union(*map(vars, cls.__mro__[: cls.__mro__.index(Request)]))
         cls._plain = _reading_steps.isdisjoint(own)
         cls._plainly_routed = own.isdisjoint({"blueprint", "endpoint"})
-        cls._own_cookies = not own.isdisjoint({"cookies", "headers"})
         # What is overridden may keep files where only closing finds them.
         if not _closing_steps.isdisjoint(own):
             cls._to_close = True
