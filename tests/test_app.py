@@ -297,9 +297,7 @@ def test_context_processors_do_not_override_what_the_view_passed(framework: Fram
 @pytest.mark.parametrize("config", [{}, {"TRAP_HTTP_EXCEPTIONS": True}])
 @pytest.mark.parametrize("bad_request", [None, True, False, 0, 1])
 @pytest.mark.parametrize("debug", [True, False])
-def test_trapping_is_flasks(
-    config: dict[str, t.Any], bad_request: int | None, debug: bool
-) -> None:
+def test_trapping_is_flasks(config: dict[str, t.Any], bad_request: int | None, debug: bool) -> None:
     def trapped(framework: Framework) -> list[str]:
         app = framework.Flask("trap")
         app.config.update(config, TRAP_BAD_REQUEST_ERRORS=bad_request)
