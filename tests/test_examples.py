@@ -456,7 +456,15 @@ def test_the_api_gives_one_entry(ann: t.Any) -> None:
     assert (entry["author"], entry["place"]) == ("Ann", "Ұлытау")
 
 
-@pytest.mark.parametrize("path", ["/api/entries/9", "/api/nowhere"])
+def test_what_else_a_query_says_is_left_out_of_the_next_page(ann: t.Any) -> None:
+    """Whatever it is called: url_for has arguments of its own."""
+    for number in range(3):
+        post(ann, "/new", {**STORY, "title": f"Ride {number}"}, "/new")
+    answer = ann.get("/api/entries?_external=&endpoint=x&_scheme=javascript&q=ride").json
+    assert answer["next"] == "http://localhost/api/entries?q=ride&page=2"
+
+
+@pytest.mark.parametrize("path", ["/api/entries/9", f"/api/entries/{10**30}", "/api/nowhere"])
 def test_errors_of_the_api_are_json(client: t.Any, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 404
