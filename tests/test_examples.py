@@ -105,6 +105,17 @@ def test_the_first_start_makes_the_instance_and_the_second_keeps_it(
     assert second.test_client().get("/by/Ann").status_code == 200
 
 
+@pytest.mark.usefixtures("framework")
+def test_a_key_that_another_process_has_made_meanwhile_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_key = importlib.import_module("steppe.guard").own_key
+    (tmp_path / "key").write_text("theirs")
+    monkeypatch.setattr(Path, "exists", lambda self: False)
+    assert own_key(tmp_path / "key") == "theirs"
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
+
+
 def test_init_db_makes_the_database_anew(app: Flask, ann: FlaskClient) -> None:
     result = app.test_cli_runner().invoke(args=["init-db", "--sample", "--yes"])
     assert result.exit_code == 0
