@@ -295,17 +295,15 @@ def test_context_processors_do_not_override_what_the_view_passed(framework: Fram
 
 
 @pytest.mark.parametrize("config", [{}, {"TRAP_HTTP_EXCEPTIONS": True}])
-@pytest.mark.parametrize("bad_request", [None, True, False])
+@pytest.mark.parametrize("bad_request", [None, True, False, 0, 1])
 @pytest.mark.parametrize("debug", [True, False])
-def test_trapping_is_flasks(
-    config: dict[str, t.Any], bad_request: bool | None, debug: bool
-) -> None:
-    def trapped(framework: Framework) -> list[bool]:
+def test_trapping_is_flasks(config: dict[str, t.Any], bad_request: int | None, debug: bool) -> None:
+    def trapped(framework: Framework) -> list[str]:
         app = framework.Flask("trap")
         app.config.update(config, TRAP_BAD_REQUEST_ERRORS=bad_request)
         app.debug = debug
         errors = BadRequestKeyError("k"), Forbidden(), ValueError()
-        return [bool(app.trap_http_exception(error)) for error in errors]
+        return [repr(app.trap_http_exception(error)) for error in errors]
 
     assert trapped(torsyq) == trapped(flask)
 
@@ -478,6 +476,10 @@ def test_run_in_debug_mode_reloads_and_debugs(app: Flask, runs: list[Ran]) -> No
         ("kz.example:8080", "0.0.0.0", 80, ("0.0.0.0", 80)),
         (None, None, 0, ("127.0.0.1", 0)),
         ("kz.example:0", None, None, ("kz.example", 0)),
+        # os.environ.get("PORT", "")
+        ("kz.example:8080", "", "", ("kz.example", 8080)),
+        (None, None, "", ("127.0.0.1", 5000)),
+        (None, None, "8000", ("127.0.0.1", 8000)),
     ],
 )
 def test_run_takes_the_address_from_server_name(
@@ -485,7 +487,7 @@ def test_run_takes_the_address_from_server_name(
     runs: list[Ran],
     server_name: str | None,
     host: str | None,
-    port: int | None,
+    port: t.Any,
     expected: tuple[str, int],
 ) -> None:
     app.config["SERVER_NAME"] = server_name

@@ -148,6 +148,14 @@ def test_what_a_group_can_leave_out(runner: CliRunner) -> None:
     assert group.context_settings["auto_envvar_prefix"] == "WIKI"
 
 
+def test_settings_handed_to_a_group_are_the_group_s() -> None:
+    """What is added to the dictionary, by either side, both see."""
+    settings: dict[str, t.Any] = {}
+    group = FlaskGroup(context_settings=settings)
+    assert group.context_settings is settings
+    assert settings == {"auto_envvar_prefix": "FLASK"}
+
+
 def test_an_unknown_command_without_an_app_says_both(project: Path, runner: CliRunner) -> None:
     result = runner.invoke(cli, ["nope"])
     assert result.exit_code == 2
@@ -444,10 +452,11 @@ def test_after_a_reload_a_broken_app_is_served_as_its_error(
     [
         (False, "hello", " * Serving Flask app 'hello'\n * Debug mode: off\n"),
         (True, None, " * Debug mode: on\n"),
+        (None, "hello", " * Serving Flask app 'hello'\n"),
     ],
 )
 def test_the_banner(
-    capsys: pytest.CaptureFixture[str], debug: bool, path: str | None, text: str
+    capsys: pytest.CaptureFixture[str], debug: bool | None, path: str | None, text: str
 ) -> None:
     show_server_banner(debug, path)
     assert capsys.readouterr().out == text

@@ -171,6 +171,29 @@ def test_an_app_that_does_not_load_says_on_which_side(tmp_path: pathlib.Path) ->
     assert "broken app" in result.output
 
 
+def test_an_app_that_is_not_there_is_told_in_a_sentence(tmp_path: pathlib.Path) -> None:
+    result = run(tmp_path, "")
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: On Flask there is no app: Failed to find attribute 'app' in 'hello'.\n"
+    )
+
+
+def test_an_app_that_imports_torsyq_by_name_has_no_other_side(tmp_path: pathlib.Path) -> None:
+    result = run(tmp_path, HELLO.replace("import flask", "import torsyq as flask"))
+    assert result.exit_code == 1
+    assert "It imports 'torsyq' under that name" in result.output
+
+
+@pytest.mark.parametrize("before", ["nosuchprogram", "false", "'"])
+def test_a_command_before_that_fails_is_told_in_a_sentence(
+    tmp_path: pathlib.Path, before: str
+) -> None:
+    result = run(tmp_path, HELLO, "--before", before)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: The command of --before failed: ")
+
+
 def test_an_app_that_never_answers_is_stopped(tmp_path: pathlib.Path) -> None:
     result = run(tmp_path, "import threading; threading.Event().wait()", "--timeout", "0.5")
     assert result.exit_code == 1
@@ -191,6 +214,14 @@ def test_a_recorded_request_that_is_none(tmp_path: pathlib.Path, line: str, comp
     result = run(tmp_path, HELLO, requests=f"\n{line}\n")
     assert result.exit_code == 2
     assert complaint in " ".join(result.output.split())
+
+
+def test_recorded_requests_are_lines_of_utf_8(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "requests"
+    records = [{"path": "/дала", "body": "a\u2028b\x85c"}, {"path": "/"}]
+    lines = [json.dumps(record, ensure_ascii=False) for record in records]
+    file.write_bytes("\r\n".join(["# two", *lines, ""]).encode())
+    assert compare.read_requests(file) == records
 
 
 @pytest.mark.parametrize(

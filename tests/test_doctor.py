@@ -262,6 +262,22 @@ def test_class_based_views_by_method(sick: Flask) -> None:
     assert texts[1].startswith("/page: Page.dispatch_request() wants 'name'")
 
 
+def test_methods_that_take_no_self(sick: Flask) -> None:
+    class Things(MethodView):
+        def __init__(self, table: str) -> None: ...
+
+        @staticmethod
+        def get(id: int) -> str:  # noqa: A002
+            return ""
+
+        @classmethod
+        def put(cls, id: int) -> str:  # noqa: A002
+            return ""
+
+    sick.add_url_rule("/things/<int:id>", view_func=Things.as_view("things", "t"))
+    assert found(sick) == []
+
+
 def test_a_method_behind_a_decorator_of_its_own(sick: Flask) -> None:
     import functools
 
@@ -383,6 +399,7 @@ def wants(folder: pathlib.Path, source: str) -> list[str]:
         ("if x:\n from flask import Markup", ["[flask.Markup]"]),
         ("app.json_encoder = 1", [".json_encoder"]),
         ("self.app.json_encoder\nf().x", []),
+        ("self.json_encoder = 1", []),
         ("from . import Markup\nimport flask_login", []),
         ("from flask import Markup\nfrom flask import Markup", ["flask.Markup"]),
         ("not python at all", []),

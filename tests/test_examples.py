@@ -105,6 +105,17 @@ def test_the_first_start_makes_the_instance_and_the_second_keeps_it(
     assert second.test_client().get("/by/Ann").status_code == 200
 
 
+@pytest.mark.usefixtures("framework")
+def test_a_key_that_another_process_has_made_meanwhile_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_key = importlib.import_module("steppe.guard").own_key
+    (tmp_path / "key").write_text("theirs")
+    monkeypatch.setattr(Path, "exists", lambda self: False)
+    assert own_key(tmp_path / "key") == "theirs"
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
+
+
 def test_init_db_makes_the_database_anew(app: Flask, ann: FlaskClient) -> None:
     result = app.test_cli_runner().invoke(args=["init-db", "--sample", "--yes"])
     assert result.exit_code == 0
@@ -456,7 +467,15 @@ def test_the_api_gives_one_entry(ann: t.Any) -> None:
     assert (entry["author"], entry["place"]) == ("Ann", "Ұлытау")
 
 
-@pytest.mark.parametrize("path", ["/api/entries/9", "/api/nowhere"])
+def test_what_else_a_query_says_is_left_out_of_the_next_page(ann: t.Any) -> None:
+    """Whatever it is called: url_for has arguments of its own."""
+    for number in range(3):
+        post(ann, "/new", {**STORY, "title": f"Ride {number}"}, "/new")
+    answer = ann.get("/api/entries?_external=&endpoint=x&_scheme=javascript&q=ride").json
+    assert answer["next"] == "http://localhost/api/entries?q=ride&page=2"
+
+
+@pytest.mark.parametrize("path", ["/api/entries/9", f"/api/entries/{10**30}", "/api/nowhere"])
 def test_errors_of_the_api_are_json(client: t.Any, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 404

@@ -235,6 +235,19 @@ def test_told_to_stop_it_finishes_requests_in_flight(project: Path, number: int)
         assert server.popen.wait(PATIENCE) == 0
 
 
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_ctrl_c_is_left_to_the_process_that_was_started(project: Path, interface: str) -> None:
+    """A terminal sends it to the workers as well, which would be told to stop twice."""
+    port, args = options("--interface", interface)
+    with process(project, *args) as server:
+        worker = int(server.wait_for(port).text.split()[1])
+        os.kill(worker, signal.SIGINT)
+        os.killpg(server.popen.pid, signal.SIGINT)
+        assert server.popen.wait(PATIENCE) == 0
+        assert "Unexpected exit" not in server.output
+        assert "refused to gracefully stop" not in server.output
+
+
 def test_a_request_that_does_not_end_is_given_up_after_the_timeout(project: Path) -> None:
     port, args = options("--stop-timeout", "1")
     with process(project, *args) as server, socket.socket() as client:

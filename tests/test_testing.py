@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import types
 import typing as t
 
 import click
+import flask
 import pytest
 import werkzeug.test
 from werkzeug.wrappers import Request as WerkzeugRequest
@@ -237,25 +239,44 @@ def test_a_client_is_used_in_one_block_at_a_time(client: FlaskClient) -> None:
         assert client.get("/").status_code == 404
 
 
-def test_a_request_that_raised_is_not_kept(app: Flask, client: FlaskClient) -> None:
-    ended: list[BaseException | None] = []
-    app.teardown_request(ended.append)
+@pytest.mark.parametrize("framework", [flask, torsyq])
+def test_a_block_ends_what_failed_or_redirected_in_it_once_more(
+    framework: types.ModuleType,
+) -> None:
+    """As Flask's: the contexts of each request in a block are pushed again by the next answer."""
+    app = framework.Flask("ends")
+    app.testing = True
+    ended: list[tuple[str, type]] = []
+
+    @app.teardown_request
+    def end(error: BaseException | None) -> None:
+        ended.append((framework.request.path, type(error)))
 
     @app.get("/bad")
     def bad() -> t.NoReturn:
         raise ZeroDivisionError
 
+    @app.get("/old")
+    def old() -> t.Any:
+        return framework.redirect("/good")
+
     @app.get("/good")
     def good() -> str:
         return ""
 
-    with client:
+    with app.test_client() as client:
         with pytest.raises(ZeroDivisionError):
             client.get("/bad")
-        assert _cv_request.get(None) is None
-        client.get("/good")
-        assert request.path == "/good"
-    assert [type(error) for error in ended] == [ZeroDivisionError, type(None), type(None)]
+        assert not framework.has_request_context()
+        client.get("/old", follow_redirects=True)
+        assert framework.request.path == "/good"
+        assert ended == [
+            ("/bad", ZeroDivisionError),
+            ("/old", type(None)),
+            ("/good", type(None)),
+        ]
+    assert not framework.has_request_context()
+    assert ended[3:] == [("/good", type(None)), ("/old", type(None)), ("/bad", type(None))]
 
 
 # Sessions

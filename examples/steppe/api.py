@@ -34,7 +34,7 @@ def entries() -> dict[str, t.Any]:
     """The entries, newest first: ``?q=`` searches, ``?page=`` turns the page."""
     query = request.args.get("q", "").strip()
     page = find(query, request.args.get("author"))
-    again = {key: value for key, value in request.args.items() if key != "page"}
+    again = {key: request.args.get(key) for key in ("q", "author")}
     return {
         "entries": [as_json(entry) for entry in page.entries],
         "next": page.after and url_for(".entries", **again, page=page.after, _external=True),

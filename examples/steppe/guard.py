@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,8 +30,13 @@ def init_app(app: Flask) -> None:
 def own_key(path: Path) -> str:
     """The secret key of this installation: made once, readable by its owner only."""
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex())
+        made = path.with_name(secrets.token_hex())
+        made.touch(mode=0o600)
+        made.write_text(secrets.token_hex())
+        # Of several processes that start at once, the first decides, and none reads half a key.
+        with suppress(FileExistsError):
+            path.hardlink_to(made)
+        made.unlink()
     return path.read_text()
 
 

@@ -68,6 +68,8 @@ def find(query: str = "", author: str | None = None) -> Page:
 
 def get_entry(number: int, *, own: bool = False) -> sqlite3.Row:
     """An entry; 404 if there is none, 403 if it must be the visitor's ``own`` and is not."""
+    # SQLite knows no number that is larger.
+    number = min(number, 2**63 - 1)
     entry = connection().execute(f"{SELECT} WHERE entry.id = ?", (number,)).fetchone()
     if entry is None:
         abort(404)

@@ -430,7 +430,7 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
             self.debug = bool(debug)
 
         configured_host, _, configured_port = (self.config["SERVER_NAME"] or "").partition(":")
-        if port is None:
+        if not port and port != 0:
             port = int(configured_port or 5000)
         options.setdefault("use_reloader", self.debug)
         options.setdefault("use_debugger", self.debug)

@@ -233,7 +233,7 @@ class Engine:
         await serve(app, config, shutdown_trigger=told.wait, mode="asgi")
 
     def run_to_signal(self) -> None:
-        """Serve until the process is told to stop, by Ctrl-C or SIGTERM.
+        """Serve until the process is told to stop, by Ctrl+C or SIGTERM.
 
         :raises SystemExit: the app has failed to start.
         """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 import typing as t
@@ -84,7 +85,7 @@ _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
 def serve_command(info: ScriptInfo, /, **options: t.Any) -> None:
     """Serve the app with worker processes that survive one another.
 
-    SIGTERM and Ctrl-C stop it: no new requests are taken, those in flight are finished.
+    SIGTERM and Ctrl+C stop it: no new requests are taken, those in flight are finished.
     """
     _need_granian()
     check_address(options["host"], options["port"])
@@ -238,13 +239,19 @@ def serve(
         respawn_failed_workers=True,
         workers_kill_timeout=stop_timeout,
     )
-    # In each worker. A partial, since it is pickled where processes are not forked.
-    loader = info.load_app if is_wsgi else partial(_load_for_loop, info, interface, threads)
+    # A partial, since it is pickled where processes are not forked.
+    loader = partial(_load_in_worker, info, interface, threads)
     server.serve(target_loader=loader, wrap_loader=False)
 
 
-def _load_for_loop(info: ScriptInfo, interface: str, threads: int) -> t.Callable[..., t.Any]:
+def _load_in_worker(info: ScriptInfo, interface: str, threads: int) -> t.Callable[..., t.Any]:
+    # COMPAT: a terminal sends Ctrl+C to the workers as well. Granian's may hang when its own word
+    # to stop comes while they are at that.
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     app = info.load_app()
+    if interface == "wsgi":
+        return app
     app.config["ASGI_THREADS"] = threads
     # COMPAT: not 'app' for ASGI: Sentry's SDK puts a WSGI function in the place of Flask.__call__.
     return app if interface == "rsgi" else app.asgi_app

@@ -257,8 +257,8 @@ class FlaskGroup(AppGroup):
         params += [_env_file_option, _app_option, _debug_option]
         if add_version_option:
             params.append(version_option)
-        settings = {"auto_envvar_prefix": "FLASK", **(extra.pop("context_settings", None) or {})}
-        super().__init__(params=params, context_settings=settings, **extra)
+        extra.setdefault("context_settings", {}).setdefault("auto_envvar_prefix", "FLASK")
+        super().__init__(params=params, **extra)
 
         self.create_app = create_app
         self.load_dotenv = load_dotenv
@@ -344,17 +344,18 @@ class FlaskGroup(AppGroup):
 # -- the development server ------------------------------------------------------------------
 
 
-def show_server_banner(debug: bool, app_import_path: str | None) -> None:
+def show_server_banner(debug: bool | None, app_import_path: str | None) -> None:
     """Say which app is served and in which mode, once, not again at each reload.
 
-    :param debug: whether debug mode is on
-    :param app_import_path: what ``--app`` said, or the app's name
+    :param debug: whether debug mode is on; ``None`` says nothing of it
+    :param app_import_path: what ``--app`` said, or the app's name; ``None`` says nothing of it
     """
     if is_running_from_reloader():
         return
     if app_import_path is not None:
         click.echo(f" * Serving Flask app '{app_import_path}'")
-    click.echo(f" * Debug mode: {'on' if debug else 'off'}")
+    if debug is not None:
+        click.echo(f" * Debug mode: {'on' if debug else 'off'}")
 
 
 @click.command("run", short_help="Run a development server.")

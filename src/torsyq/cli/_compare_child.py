@@ -38,12 +38,16 @@ def main(job_file: str, account_file: str) -> None:
 def work(job: Record) -> Record:
     """Load the app, answer every request once, in order, then time those that may be repeated."""
     import flask
+    from flask.cli import NoAppException
     from flask.cli import ScriptInfo
 
     maker = flask.Flask.__module__
     if maker != job["maker"]:
         return {"wrong_maker": maker}
-    app = ScriptInfo(app_import_path=job["app"]).load_app()
+    try:
+        app = ScriptInfo(app_import_path=job["app"]).load_app()
+    except NoAppException as error:
+        return {"no_app": error.format_message(), "imports_torsyq": "torsyq" in sys.modules}
     rules = sorted({path for rule in app.url_map.iter_rules() for path in plain_path(app, rule)})
     visits = [{"method": "GET", "path": path} for path in rules]
     answers = [ask(app, visit) for visit in visits]
@@ -51,8 +55,8 @@ def work(job: Record) -> Record:
     for record in job["requests"]:
         answers.append(ask(app, record, jar))
     times = [measure(app, visit, job["repeat"]) for visit in visits]
-    secret = app.config.get("SESSION_COOKIE_NAME", "session")
-    return {"rules": rules, "answers": answers, "times": times, "session_cookie": secret}
+    cookie = app.config["SESSION_COOKIE_NAME"]
+    return {"rules": rules, "answers": answers, "times": times, "session_cookie": cookie}
 
 
 def plain_path(app: t.Any, rule: t.Any) -> list[str]:

@@ -164,11 +164,9 @@ def _parse_name_or_call(text: str) -> tuple[str, list[t.Any], dict[str, t.Any]]:
 
 def _literal_arguments(call: ast.Call) -> tuple[list[t.Any], dict[str, t.Any]]:
     args = [ast.literal_eval(arg) for arg in call.args]
-    kwargs: dict[str, t.Any] = {}
-    for keyword in call.keywords:
-        value = ast.literal_eval(keyword.value)
-        kwargs.update(value if keyword.arg is None else {keyword.arg: value})
-    return args, kwargs
+    # COMPAT: what stands behind ** is passed over.
+    named = {word.arg: word.value for word in call.keywords if word.arg is not None}
+    return args, {name: ast.literal_eval(value) for name, value in named.items()}
 
 
 def prepare_import(path: str) -> str:

@@ -205,7 +205,8 @@ class _Reader(ast.NodeVisitor):
             module = self.aliases[chain[0]]
             self.want(module, ".".join(chain[1:]), node)
         else:
-            if node.attr in REMOVED_ATTRIBUTES and isinstance(node.value, ast.Name):
+            # What `self` has is the class's own, and seldom is that an app.
+            if node.attr in REMOVED_ATTRIBUTES and len(chain) == 2 and chain[0] != "self":
                 self.want("", node.attr, node)
             self.generic_visit(node)
 

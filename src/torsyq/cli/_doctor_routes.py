@@ -32,6 +32,8 @@ SAMPLES: dict[str, tuple[t.Any, ...]] = {
     "UUIDConverter": ("6f1e4b0c-3f52-4b7e-9a35-0d3a0a2d8c11",),
 }
 MOST_PATHS = 12
+# What a template is that is text, by the end of its name.
+TEXTS = {"css", "htm", "html", "j2", "jinja", "jinja2", "js", "md", "svg", "txt", "xhtml", "xml"}
 
 
 def about_routes(app: Flask) -> list[Finding]:
@@ -123,28 +125,10 @@ def _functions(view: t.Any, rule: Rule) -> Iterator[tuple[str, Callable[..., t.A
         return
     verbs = [verb.lower() for verb in sorted(rule.methods or ()) if verb != "OPTIONS"]
     own = [verb for verb in verbs if hasattr(view_class, verb)]
+    # Bound, so that the first parameter is taken where it is the view itself; not made ready for work.
+    view = object.__new__(view_class)
     for verb in own or ["dispatch_request"]:
-        # Without its decorators `self` is still the first parameter: bind it to nothing.
-        yield f"{view_class.__name__}.{verb}", _Unbound(getattr(view_class, verb))
-
-
-class _Unbound:
-    """A function whose first parameter is taken."""
-
-    def __init__(self, function: Callable[..., t.Any]) -> None:
-        self.function = function
-        if hasattr(function, "__wrapped__"):
-            self.__wrapped__ = function
-
-    def __call__(self) -> None: ...
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        signature = inspect.signature(self.function, follow_wrapped=False)
-        parameters = list(signature.parameters.values())
-        if parameters and parameters[0].kind not in (inspect.Parameter.VAR_POSITIONAL,):
-            parameters = parameters[1:]
-        return signature.replace(parameters=parameters)
+        yield f"{view_class.__name__}.{verb}", getattr(view, verb)
 
 
 def _about_arguments(
@@ -211,25 +195,7 @@ def _names(app: Flask) -> list[str]:
     except TypeError:
         # A loader that cannot list: nothing can be said about its templates.
         return []
-    return sorted(name for name in names if "." not in name or _is_text(name))
-
-
-def _is_text(name: str) -> bool:
-    kinds = (
-        "html",
-        "htm",
-        "xml",
-        "xhtml",
-        "svg",
-        "txt",
-        "jinja",
-        "jinja2",
-        "j2",
-        "js",
-        "css",
-        "md",
-    )
-    return name.rpartition(".")[2] in kinds
+    return sorted(name for name in names if "." not in name or name.rpartition(".")[2] in TEXTS)
 
 
 def _about_template(

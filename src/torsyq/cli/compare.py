@@ -102,7 +102,8 @@ def read_requests(file: pathlib.Path) -> list[Record]:
     :raises click.UsageError: a line is no JSON object with a path, naming the line
     """
     records = []
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+    # Not splitlines(): within a string, JSON may have U+2028 and the like as they are.
+    for number, line in enumerate(file.read_text("utf-8").split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
@@ -161,10 +162,10 @@ class _Sides:
     def account(self, side: str, repeat: int | None = None) -> Account:
         """Run one side to its end and read what it wrote.
 
-        :raises click.ClickException: the app did not load, took too long, or the side is missing
+        :raises click.ClickException: the app did not load, took too long, or the side is missing;
+            or what was to run before it failed
         """
-        if self.before:
-            subprocess.run(shlex.split(self.before), env=_environment(side), check=True)
+        self._prepare(side)
         repeat = self.repeat if repeat is None else repeat
         job = {"app": self.app, "maker": MAKERS[side], "requests": self.records, "repeat": repeat}
         with tempfile.TemporaryDirectory() as folder:
@@ -174,7 +175,17 @@ class _Sides:
             account: Account = json.loads(account_file.read_text())
         if "wrong_maker" in account:
             raise click.ClickException(_wrong_maker(side, account["wrong_maker"]))
+        if "no_app" in account:
+            raise click.ClickException(_no_app(side, account))
         return account
+
+    def _prepare(self, side: str) -> None:
+        if not self.before:
+            return
+        try:
+            subprocess.run(shlex.split(self.before), env=_environment(side), check=True)
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            raise click.ClickException(f"The command of --before failed: {error}") from None
 
     def _run(self, side: str, args: list[str]) -> None:
         # -P: or this folder would come first on the path and its file names hide other modules.
@@ -219,6 +230,16 @@ def _wrong_maker(side: str, maker: str) -> str:
     return (
         f"With the doors open 'import flask' gave {maker}: something puts Flask first on the path."
     )
+
+
+def _no_app(side: str, account: Account) -> str:
+    message = f"On {side.title()} there is no app: {account['no_app']}"
+    if side == "flask" and account["imports_torsyq"]:
+        message += (
+            "\nIt imports 'torsyq' under that name, so it runs on nothing else. Only an app that"
+            " says 'import flask' can be compared."
+        )
+    return message
 
 
 def as_text(name: str | None, results: list[Compared]) -> str:

@@ -118,7 +118,11 @@ def as_text(report: Report) -> str:
         lines.append("  none")
     lines += ["", *map(str, report.findings), *([""] if report.findings else [])]
     hints = len(report.findings) - report.problems
-    return "\n".join([*lines, f"{report.problems} problems, {hints} hints."])
+    return "\n".join([*lines, f"{_number(report.problems, 'problem')}, {_number(hints, 'hint')}."])
+
+
+def _number(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _versions() -> str:

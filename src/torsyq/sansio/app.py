@@ -409,7 +409,7 @@ class App(Websockets):
         trap_bad_request = self.config["TRAP_BAD_REQUEST_ERRORS"]
         if trap_bad_request is None:
             return isinstance(e, BadRequestKeyError) and self.debug
-        return trap_bad_request and isinstance(e, BadRequest)
+        return bool(trap_bad_request) and isinstance(e, BadRequest)
 
     def should_ignore_error(self, error: BaseException | None) -> bool:
         """Whether the teardown functions are not to be told of *error*; for subclasses."""

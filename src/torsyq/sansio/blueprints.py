@@ -22,6 +22,7 @@ if t.TYPE_CHECKING:
     from .app import App
 
 DeferredSetupFunction = t.Callable[["BlueprintSetupState"], None]
+F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 T_after_request = t.TypeVar("T_after_request", bound=ft.AfterRequestCallable[t.Any])
 T_before_request = t.TypeVar("T_before_request", bound=ft.BeforeRequestCallable)
 T_error_handler = t.TypeVar("T_error_handler", bound=ft.ErrorHandlerCallable)
@@ -38,8 +39,6 @@ T_url_defaults = t.TypeVar("T_url_defaults", bound=ft.URLDefaultCallable)
 T_url_value_preprocessor = t.TypeVar(
     "T_url_value_preprocessor", bound=ft.URLValuePreprocessorCallable
 )
-
-_Scoped = t.TypeVar("_Scoped")
 
 # The registries that are lists by scope, in the order they are merged into the app's.
 _LISTS_BY_SCOPE = (
@@ -392,37 +391,32 @@ class Blueprint(Websockets):
 
     # -- for the whole app: hooks and errors --------------------------------------------------
 
+    def _in_app(self, registry: str, f: F) -> F:
+        """Have the function added to a registry of the app, among those for every request."""
+        self.record_once(lambda state: getattr(state.app, registry).setdefault(None, []).append(f))
+        return f
+
     @setupmethod
     def before_app_request(self, f: T_before_request) -> T_before_request:
         """:meth:`before_request`, but for every request of the app."""
-        self.record_once(
-            lambda state: state.app.before_request_funcs.setdefault(None, []).append(f)
-        )
-        return f
+        return self._in_app("before_request_funcs", f)
 
     @setupmethod
     def after_app_request(self, f: T_after_request) -> T_after_request:
         """:meth:`after_request`, but for every request of the app."""
-        self.record_once(lambda state: state.app.after_request_funcs.setdefault(None, []).append(f))
-        return f
+        return self._in_app("after_request_funcs", f)
 
     @setupmethod
     def teardown_app_request(self, f: T_teardown) -> T_teardown:
         """:meth:`teardown_request`, but for every request of the app."""
-        self.record_once(
-            lambda state: state.app.teardown_request_funcs.setdefault(None, []).append(f)
-        )
-        return f
+        return self._in_app("teardown_request_funcs", f)
 
     @setupmethod
     def app_context_processor(
         self, f: T_template_context_processor
     ) -> T_template_context_processor:
         """:meth:`context_processor`, but for templates rendered by any view."""
-        self.record_once(
-            lambda state: state.app.template_context_processors.setdefault(None, []).append(f)
-        )
-        return f
+        return self._in_app("template_context_processors", f)
 
     @setupmethod
     def app_errorhandler(
@@ -442,36 +436,27 @@ class Blueprint(Websockets):
     @setupmethod
     def app_url_value_preprocessor(self, f: T_url_value_preprocessor) -> T_url_value_preprocessor:
         """:meth:`url_value_preprocessor`, but for every request of the app."""
-        self.record_once(
-            lambda state: state.app.url_value_preprocessors.setdefault(None, []).append(f)
-        )
-        return f
+        return self._in_app("url_value_preprocessors", f)
 
     @setupmethod
     def app_url_defaults(self, f: T_url_defaults) -> T_url_defaults:
         """:meth:`url_defaults`, but for every URL the app builds."""
-        self.record_once(
-            lambda state: state.app.url_default_functions.setdefault(None, []).append(f)
-        )
-        return f
+        return self._in_app("url_default_functions", f)
 
     @setupmethod
     def before_app_websocket(self, f: T_before_request) -> T_before_request:
         """:meth:`before_websocket`, but for every WebSocket of the app."""
-        self.record_once(lambda state: state.app.before_websocket_funcs[None].append(f))
-        return f
+        return self._in_app("before_websocket_funcs", f)
 
     @setupmethod
     def after_app_websocket(self, f: T_after_websocket) -> T_after_websocket:
         """:meth:`after_websocket`, but for every WebSocket of the app."""
-        self.record_once(lambda state: state.app.after_websocket_funcs[None].append(f))
-        return f
+        return self._in_app("after_websocket_funcs", f)
 
     @setupmethod
     def teardown_app_websocket(self, f: T_teardown) -> T_teardown:
         """:meth:`teardown_websocket`, but for every WebSocket of the app."""
-        self.record_once(lambda state: state.app.teardown_websocket_funcs[None].append(f))
-        return f
+        return self._in_app("teardown_websocket_funcs", f)
 
     # -- serving ----------------------------------------------------------------------------
 
