@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import typing as t
+from pathlib import Path
+from unittest import mock
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck
 from hypothesis import settings
 
@@ -70,3 +74,28 @@ def protocol(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def anyclient(app: Flask, protocol: str) -> FlaskClient:
     """A client for each way in turn: what holds on one holds on the others."""
     return app.test_client()
+
+
+@pytest.fixture
+def untouched_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[None]:
+    """What a command changes in the process is put back, and the test's own modules are forgotten."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    with mock.patch.dict(os.environ):
+        yield
+    for name, module in [*sys.modules.items()]:
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which is the current one and importable."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def runner() -> CliRunner:
+    """Runs commands without a terminal."""
+    return CliRunner()

@@ -8,7 +8,6 @@ import platform
 import sys
 import typing as t
 from pathlib import Path
-from unittest import mock
 
 import click
 import pytest
@@ -31,26 +30,7 @@ from torsyq.cli import show_server_banner
 
 from .servers import run
 
-
-@pytest.fixture(autouse=True)
-def untouched(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[None]:
-    """What the command line changes in the process is put back."""
-    monkeypatch.setattr(sys, "path", sys.path[:])
-    with mock.patch.dict(os.environ), mock.patch.dict(sys.modules):
-        yield
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, which is the current one and importable."""
-    monkeypatch.chdir(tmp_path)
-    sys.path.insert(0, str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def runner() -> CliRunner:
-    return CliRunner()
+pytestmark = pytest.mark.usefixtures("untouched_process")
 
 
 def create_app(suffix: str = "", *, debug: bool = False) -> Flask:

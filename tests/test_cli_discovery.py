@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import types
 import typing as t
 from functools import partial
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -21,21 +19,7 @@ from torsyq.cli import locate_app
 from torsyq.cli import NoAppException
 from torsyq.cli import prepare_import
 
-
-@pytest.fixture(autouse=True)
-def untouched(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[None]:
-    """What the command line changes in the process is put back."""
-    monkeypatch.setattr(sys, "path", sys.path[:])
-    with mock.patch.dict(os.environ), mock.patch.dict(sys.modules):
-        yield
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, which is the current one and importable."""
-    monkeypatch.chdir(tmp_path)
-    sys.path.insert(0, str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("untouched_process")
 
 
 def module(name: str = "wiki", **names: t.Any) -> types.ModuleType:

@@ -12,11 +12,6 @@ from torsyq import Flask
 from torsyq.cli import FlaskGroup
 
 
-@pytest.fixture
-def runner() -> CliRunner:
-    return CliRunner()
-
-
 def table(runner: CliRunner, app: Flask, *args: str) -> list[list[str]]:
     output = runner.invoke(FlaskGroup(create_app=lambda: app), ["routes", *args]).output
     return [re.split(r"\s{2,}", line.rstrip()) for line in output.splitlines()]

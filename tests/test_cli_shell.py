@@ -15,26 +15,7 @@ from click.testing import CliRunner
 from torsyq import Flask
 from torsyq.cli import FlaskGroup
 
-
-@pytest.fixture(autouse=True)
-def untouched(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[None]:
-    """What the command line changes in the process is put back."""
-    monkeypatch.setattr(sys, "path", sys.path[:])
-    with mock.patch.dict(os.environ):
-        yield
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, which is the current one and importable."""
-    monkeypatch.chdir(tmp_path)
-    sys.path.insert(0, str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def runner() -> CliRunner:
-    return CliRunner()
+pytestmark = pytest.mark.usefixtures("untouched_process")
 
 
 def module(name: str = "wiki", **names: t.Any) -> types.ModuleType:
