@@ -224,6 +224,21 @@ def test_after_redirects_the_last_request_is_current(app: Flask, client: FlaskCl
         assert dict(session) == {"first": True, "second": True}
 
 
+def test_after_redirects_the_requests_before_are_kept_too(app: Flask, client: FlaskClient) -> None:
+    ended: list[str] = []
+
+    @app.teardown_request
+    def end(error: BaseException | None) -> None:
+        ended.append(request.path)
+
+    app.add_url_rule("/first", "first", lambda: torsyq.redirect("/second"))
+    app.add_url_rule("/second", "second", lambda: "")
+    with client:
+        client.get("/first", follow_redirects=True)
+        assert ended == ["/first", "/second"]
+    assert ended == ["/first", "/second", "/second", "/first"]
+
+
 def test_outside_of_a_block_nothing_stays(app: Flask, echo: FlaskClient) -> None:
     response = echo.get("/")
     assert "werkzeug.debug.preserve_context" not in response.request.environ
@@ -237,7 +252,7 @@ def test_a_client_is_used_in_one_block_at_a_time(client: FlaskClient) -> None:
         assert client.get("/").status_code == 404
 
 
-def test_a_request_that_raised_is_not_kept(app: Flask, client: FlaskClient) -> None:
+def test_a_request_that_raised_is_kept_with_the_next_one(app: Flask, client: FlaskClient) -> None:
     ended: list[BaseException | None] = []
     app.teardown_request(ended.append)
 
@@ -255,7 +270,7 @@ def test_a_request_that_raised_is_not_kept(app: Flask, client: FlaskClient) -> N
         assert _cv_request.get(None) is None
         client.get("/good")
         assert request.path == "/good"
-    assert [type(error) for error in ended] == [ZeroDivisionError, type(None), type(None)]
+    assert [type(error) for error in ended] == [ZeroDivisionError, *[type(None)] * 3]
 
 
 # Sessions

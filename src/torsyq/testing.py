@@ -199,8 +199,6 @@ class FlaskClient(Client):
         """
         request = self._request_from(args, kwargs)
         self._context_stack.close()
-        # What a request that raised left behind is over: its teardown has run.
-        self._new_contexts.clear()
         response = super().open(request, buffered=buffered, follow_redirects=follow_redirects)
         response.json_module = self.application.json  # type: ignore[assignment]
         for context in self._new_contexts:
