@@ -644,6 +644,45 @@ class TestOpenedWhenTouched:
         with app.test_request_context():
             assert type(request_ctx.session) is NullSession
 
+    @pytest.mark.parametrize("cookie", [{}, {"Cookie": "session=1"}])
+    def test_what_failed_to_open_is_not_opened_again_and_saved_as_none(
+        self, app: torsyq.Flask, anyclient: FlaskClient, cookie: dict[str, str]
+    ) -> None:
+        calls: list[object] = []
+
+        class Down(SessionInterface):
+            def open_session(self, app: t.Any, request: t.Any) -> t.Any:
+                calls.append("open")
+                raise ConnectionError
+
+            def save_session(self, app: t.Any, session: t.Any, response: t.Any) -> None:
+                calls.append(session)
+
+        @app.errorhandler(500)
+        def handle(error: Exception) -> str:
+            with pytest.raises(AssertionError, match="has not yet been opened"):
+                session.get("user")
+            return "handled"
+
+        app.config["PROPAGATE_EXCEPTIONS"] = False
+        app.session_interface = Down()
+        assert anyclient.get("/", headers=cookie).text == "handled"
+        assert calls == ["open", None]
+
+    def test_it_can_not_be_read_while_it_is_opened(
+        self, app: torsyq.Flask, anyclient: FlaskClient
+    ) -> None:
+        class Logging(SecureCookieSessionInterface):
+            def open_session(self, app: torsyq.Flask, request: t.Any) -> t.Any:
+                # As a filter of the log does, that adds the user's name to each line.
+                with pytest.raises(AssertionError, match="has not yet been opened"):
+                    session.get("user")
+                return super().open_session(app, request)
+
+        app.session_interface = Logging()
+        app.add_url_rule("/", view_func=lambda: str(session.get("user")))
+        assert anyclient.get("/").text == "None"
+
 
 pieces = st.sampled_from(
     ["session", "=", ";", " ", "\t", "a", "session=x", "; ", "é", "sess ion", ",", "."]

@@ -72,6 +72,11 @@ class TestFinding:
             with pytest.raises(jinja2.TemplatesNotFound):
                 render_template(["a.html", "b.html"])
 
+    def test_a_template_shows_itself_as_jinja_s(self, app: torsyq.Flask) -> None:
+        template = app.jinja_env.from_string("")
+        assert repr(template).startswith("<Template memory:")
+        assert str(type(template)) == str(jinja2.Template)
+
     def test_a_template_object(self, app: torsyq.Flask) -> None:
         template = app.jinja_env.from_string("{{ name }} {{ config.WHO }}")
         with app.app_context():

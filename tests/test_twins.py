@@ -112,8 +112,6 @@ DIFFERENCES = {
         ),
     ],
     "RequestContext.push": [
-        # The session may wait for a disk or a server.
-        ("    self._session\n", "    getattr(self, '_session')\n"),
         # The request was matched to decide on the walk.
         (
             "if self.request.routing_exception is None:",

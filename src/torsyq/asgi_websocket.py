@@ -54,6 +54,7 @@ if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
     from . import typing as ft
+    from .sessions import SessionMixin
     from .websockets import Receive
     from .websockets import Send
     from .websockets import Websocket
@@ -272,35 +273,40 @@ class WebsocketWalk(Asgi):
 
     # The session. It can be sent to the client with the answer to its handshake only.
 
-    def _session_is_idle(self, ctx: WebsocketContext) -> bool:
-        """Whether nobody has touched the session, so that no cookie need be read."""
-        if "_session" in ctx.__dict__:
-            return False
-        cookies = ctx.request.environ.get("HTTP_COOKIE")
-        return cookies is None or self.config["SESSION_COOKIE_NAME"] not in cookies
+    def _session_to_save(self, ctx: WebsocketContext) -> SessionMixin | None:
+        """The session; None where it could not be opened or nobody has touched it.
 
-    async def _save_session(self, ctx: WebsocketContext, response: Response) -> None:
-        session = ctx._session
+        So that no cookie need be read.
+        """
+        if "_session" not in ctx.__dict__:
+            cookies = ctx.request.environ.get("HTTP_COOKIE")
+            if cookies is None or self.config["SESSION_COOKIE_NAME"] not in cookies:
+                return None
+        return ctx._session
+
+    async def _save_session(self, session: SessionMixin, response: Response) -> None:
         if not self.session_interface.is_null_session(session):
             await self._call(self.session_interface.save_session, self, session, response)
 
     async def _save_session_at_accept(self, ctx: WebsocketContext, headers: Headers) -> None:
-        if self._session_is_idle(ctx):
+        session = self._session_to_save(ctx)
+        if session is None:
             return
         response = self.response_class()
-        await self._save_session(ctx, response)
+        await self._save_session(session, response)
         for cookie in response.headers.getlist("Set-Cookie"):
             headers.add("Set-Cookie", cookie)
         # What changes from here on is told from what was sent.
-        ctx._session.modified = False
+        session.modified = False
 
     async def _save_session_at_end(self, ctx: WebsocketContext, response: Response | None) -> None:
-        if self._session_is_idle(ctx):
+        session = self._session_to_save(ctx)
+        if session is None:
             return
         if not ctx.websocket.accepted:
             if response is not None:
-                await self._save_session(ctx, response)
-        elif ctx._session.modified:
+                await self._save_session(session, response)
+        elif session.modified:
             if isinstance(self.session_interface, SecureCookieSessionInterface):
                 self.logger.warning(
                     "The session was changed after the websocket on"
@@ -308,7 +314,7 @@ class WebsocketWalk(Asgi):
                     " set any more. Change it before 'websocket.accept()', or in a view for HTTP."
                 )
             else:
-                await self._save_session(ctx, self.response_class())
+                await self._save_session(session, self.response_class())
 
     # Errors.
 

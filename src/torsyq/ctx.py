@@ -409,21 +409,30 @@ class RequestContext(_Pushable):
 
         :raises AssertionError: the context has not been pushed yet.
         """
-        if not self._session_is_open:
-            if not self._pushed:
-                raise AssertionError("The session has not yet been opened.")
+        if not self._session_is_open and self._pushed:
             self.__dict__.setdefault("_session", self._open_session())
-        session = self._session
+        session = self._session if self._session_is_open else None
+        if session is None:
+            raise AssertionError("The session has not yet been opened.")
         session.accessed = True
         return session
 
-    def _open_session(self) -> SessionMixin:
+    def _open_session(self) -> SessionMixin | None:
         interface = self.app.session_interface
         session = interface.open_session(self.app, self.request)
         if session is None:
             session = interface.make_null_session(self.app)
         self._session_is_open = True
         return session
+
+    def _open_session_at_once(self) -> None:
+        if self.__dict__.get("_session") is not None:
+            return
+        # Until it is open there is none, and after a failure: it is not tried again, since its
+        # store may be what fails, after a long wait.
+        self._session_is_open = True
+        self._session = None
+        self._session = self._open_session()
 
     # The session without marking it as accessed, opened when first read.
     _session = shared(_open_session)
@@ -479,7 +488,7 @@ class RequestContext(_Pushable):
         self._pushed = True
         # COMPAT: some extensions set an interface that derives from nothing.
         if not getattr(app.session_interface, "_lazy", False):
-            self._session  # noqa: B018
+            self._open_session_at_once()
         if self.request.routing_exception is None:
             self.match_request()
 
@@ -505,7 +514,7 @@ class RequestContext(_Pushable):
         # COMPAT: some extensions set an interface that derives from nothing.
         if not getattr(app.session_interface, "_lazy", False):
             # It may wait for a disk or a server.
-            await app._call(getattr, self, "_session")
+            await app._call(self._open_session_at_once)
         if self.request.routing_exception is None and self.request.url_rule is None:
             self.match_request()
 

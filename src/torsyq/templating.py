@@ -77,6 +77,11 @@ class _Template(Template):
         return new_context(self.environment, self.name, self.blocks, vars, shared, names, locals)
 
 
+# COMPAT: logs and error messages show a template with its class.
+_Template.__name__ = _Template.__qualname__ = "Template"
+_Template.__module__ = Template.__module__
+
+
 class Environment(BaseEnvironment):
     """Jinja's environment for an application: it finds templates in the application's folder
     and its blueprints'.
