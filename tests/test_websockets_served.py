@@ -22,6 +22,7 @@ from tests.servers import until
 
 APP = """
 import asyncio
+import os
 from torsyq import Flask, abort, session, websocket, WebsocketDisconnected
 from torsyq.channels import Broker
 
@@ -29,6 +30,10 @@ app = Flask(__name__)
 broker = Broker()
 app.secret_key = "k"
 app.config["WEBSOCKET_MAX_MESSAGE_SIZE"] = 70_000
+
+def say(line):
+    # At once, whatever other threads say.
+    os.write(1, line.encode() + b"\\n")
 
 @app.get("/")
 def index():
@@ -86,12 +91,12 @@ async def gone(how):
             await asyncio.Event().wait()
     except asyncio.CancelledError as error:
         code = error.code if isinstance(error, WebsocketDisconnected) else "cancelled"
-        print("gone", how, code, flush=True)
+        say(f"gone {how} {code}")
         raise
 
 @app.teardown_websocket
 def teardown(exc):
-    print("teardown", websocket.path, flush=True)
+    say(f"teardown {websocket.path}")
 """
 
 COMMANDS = {
