@@ -758,6 +758,7 @@ def test_closing_ends_those_who_are_about_to_join(
         await comes_true(lambda: bool(line._confirmed))
         await broker.close()
         await asyncio.gather(*tasks)
+        assert line._pubsub.connection is None
 
     test()
 

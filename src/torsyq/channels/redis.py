@@ -297,8 +297,10 @@ class _Line:
             await asyncio.wait([self._listening])
         for confirmed in self._confirmed.values():
             _settle(confirmed)
-        await self._pubsub.aclose()  # type: ignore[no-untyped-call]
-        await self._redis.aclose()
+        # Who is about to join would connect again.
+        async with self._joining:
+            await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+            await self._redis.aclose()
 
 
 def _settle(confirmed: asyncio.Future[None], error: Exception | None = None) -> None:
