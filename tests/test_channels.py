@@ -419,11 +419,18 @@ def test_websockets_talk_through_a_channel(make: MakeBroker, app: Flask) -> None
     clients()
 
 
+@pytest.mark.parametrize("hook", ["def", "async def"])
 @pytest.mark.parametrize("kind", ["websocket", "stream", "events", "poll"])
-def test_a_sync_subscriber_ends_with_its_client(make: MakeBroker, app: Flask, kind: str) -> None:
-    """Though nothing is published that would wake it."""
+def test_a_sync_subscriber_ends_with_its_client(
+    make: MakeBroker, app: Flask, kind: str, hook: str
+) -> None:
+    """Though nothing is published that would wake it, be its walk in a thread or on the loop."""
     room = make().channel("room")
     events: list[str] = []
+
+    async def before() -> None: ...
+
+    app.before_request(before if hook == "async def" else lambda: None)
 
     def messages() -> t.Iterator[str]:
         with room.subscribe() as subscription:
