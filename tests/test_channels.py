@@ -696,6 +696,9 @@ def test_what_is_no_message_does_not_end_the_listening(
         broker.channel("a").publish_sync("a")
         assert next(messages) == "a"
         assert "under 'foreign:{a}' is no message" in caplog.text
+        other_program.publish("foreign:{a}", b"1:j" + b"[" * 100_000)
+        broker.channel("a").publish_sync("after that")
+        assert next(messages) == "after that"
 
         other_program.set("foreign:{b}:history", "hello")
         other_program.client_kill_filter(_type="pubsub", skipme=True)
