@@ -369,6 +369,30 @@ def test_a_cancelled_task_waits_for_its_thread_however_often_it_is_told(fails: b
     assert events == ["thread ends", "task ends"]
 
 
+def test_an_error_in_a_thread_is_freed_at_once() -> None:
+    class Own(Exception):
+        pass
+
+    def fail() -> None:
+        raise Own
+
+    async def run(pool: ThreadPoolExecutor) -> None:
+        try:
+            await run_in_thread(pool, fail)
+        except Own as error:
+            kept.append(weakref.ref(error))
+        # What the thread itself holds, it has let go of.
+        await run_in_thread(pool, int)
+
+    kept: list[weakref.ref[Own]] = []
+    gc.disable()
+    try:
+        in_pool(1, run)
+        assert [ref() for ref in kept] == [None]
+    finally:
+        gc.enable()
+
+
 def test_a_cancelled_task_ends_what_its_thread_waits_for_and_nothing_later() -> None:
     async def run(pool: ThreadPoolExecutor) -> None:
         begun, ended = threading.Event(), threading.Event()

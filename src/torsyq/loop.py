@@ -319,9 +319,11 @@ async def run_in_thread(
     runs beside the clean-up.
     """
     context, ending = copy_context(), Ending()
-    work = pool.submit(partial(context.run, _ended_by, ending, func, *args, **kwargs))
     try:
-        return await settled(work, ending.come)
+        # No name for what is submitted: an error of its would hold this frame, and be held by it.
+        return await settled(
+            pool.submit(context.run, _ended_by, ending, func, *args, **kwargs), ending.come
+        )
     finally:
         adopt(context)
 
