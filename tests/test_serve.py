@@ -274,6 +274,16 @@ def test_what_a_view_starts_can_be_interrupted(project: Path, interface: str) ->
         assert server.wait_for(port).text.split() == ["set()", "default_int_handler"]
 
 
+def test_where_workers_are_threads_ctrl_c_stops_the_process() -> None:
+    """As on a Python without its lock: they are told by the process, which is theirs."""
+    handler = signal.getsignal(signal.SIGINT)
+    app = Flask("threads")
+    info = ScriptInfo(create_app=lambda: app)
+    assert serve._load_in_worker(info, "wsgi", 1) is app
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+
 def test_a_request_that_does_not_end_is_given_up_after_the_timeout(project: Path) -> None:
     port, args = options("--stop-timeout", "1")
     with process(project, *args) as server, socket.socket() as client:

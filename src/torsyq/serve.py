@@ -247,7 +247,8 @@ def serve(
 
 
 def _load_in_worker(info: ScriptInfo, interface: str, threads: int) -> t.Callable[..., t.Any]:
-    if sys.platform != "win32":
+    # Where Python runs without its lock, workers are threads of the process that was started.
+    if sys.platform != "win32" and multiprocessing.parent_process():
         _leave_interrupts()
         if interface == "wsgi":
             _be_woken_by_signals()
