@@ -149,7 +149,7 @@ class Answer(Ending):
     #: Whether nobody wants the rest.
     client_is_gone = False
 
-    #: What is closed at the end: a file that is being sent, a body that was not begun with.
+    #: What is closed at the end: a file that is being sent, a body that nobody has begun to send.
     to_close: t.Any = None
 
     def __init__(self, body: t.Any, receive: Receive, send: Send, doorman: Doorman) -> None:

@@ -102,7 +102,7 @@ class Incoming:
             arriving = Call(self._arrival).begin(self._loop, self._context)
             return t.cast("bytes", ending.wait_for(arriving))
         except asyncio.CancelledError:
-            # Nobody wants the rest: for who reads on, the client has gone.
+            # Nobody wants the rest: for whoever reads on, the client has gone.
             raise ClientDisconnected() from None
 
     def read(self, size: int | None = -1) -> bytes:
