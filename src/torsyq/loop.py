@@ -320,7 +320,7 @@ async def run_in_thread(
     """
     context, ending = copy_context(), Ending()
     try:
-        # No name for what is submitted: an error of its would hold this frame, and be held by it.
+        # What is submitted has no name here: its error would hold this frame, and be held by it.
         return await settled(
             pool.submit(context.run, _ended_by, ending, func, *args, **kwargs), ending.come
         )

@@ -261,7 +261,7 @@ def _load_in_worker(info: ScriptInfo, interface: str, threads: int) -> t.Callabl
 
 
 def _leave_interrupts() -> None:
-    """Pass over Ctrl+C, which a terminal sends to the workers as well as to who tells them."""
+    """Pass over Ctrl+C, which a terminal sends to the workers and to who stops them alike."""
     # Neither blocked nor ignored: it would be so in what the app starts, too.
     signal.signal(signal.SIGINT, lambda *_: None)
     with suppress(ImportError):
@@ -272,8 +272,8 @@ def _leave_interrupts() -> None:
 
 def _be_woken_by_signals() -> None:
     """Have the main thread, which waits for nothing else, see each signal to stop."""
-    # COMPAT: of two signals at once the system gives the second to a thread of granian's, and
-    # only the main thread can do what is to be done. An event loop sees to that by itself.
+    # COMPAT: of two signals at once the system may give the second to a thread of granian's, but
+    # only the main thread runs what is called then. An event loop sees to that by itself.
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
