@@ -966,8 +966,15 @@ def test_the_servers_own_cancelling_ends_a_stream_of_a_thread(app: Flask, client
     asyncio.run(run())
 
 
-def test_the_servers_own_cancelling_ends_a_thread_that_waits_for_the_body(app: Flask) -> None:
+@pytest.mark.parametrize("hook", ["def", "async def"])
+def test_the_servers_own_cancelling_ends_a_thread_that_waits_for_the_body(
+    app: Flask, hook: str
+) -> None:
     events: list[t.Any] = []
+
+    async def before() -> None: ...
+
+    app.before_request(before if hook == "async def" else lambda: None)
 
     @app.post("/", stream_body=True)
     def view() -> str:

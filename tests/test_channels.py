@@ -419,11 +419,18 @@ def test_websockets_talk_through_a_channel(make: MakeBroker, app: Flask) -> None
     clients()
 
 
+@pytest.mark.parametrize("hook", ["def", "async def"])
 @pytest.mark.parametrize("kind", ["websocket", "stream", "events", "poll"])
-def test_a_sync_subscriber_ends_with_its_client(make: MakeBroker, app: Flask, kind: str) -> None:
-    """Though nothing is published that would wake it."""
+def test_a_sync_subscriber_ends_with_its_client(
+    make: MakeBroker, app: Flask, kind: str, hook: str
+) -> None:
+    """Though nothing is published that would wake it, be its walk in a thread or on the loop."""
     room = make().channel("room")
     events: list[str] = []
+
+    async def before() -> None: ...
+
+    app.before_request(before if hook == "async def" else lambda: None)
 
     def messages() -> t.Iterator[str]:
         with room.subscribe() as subscription:
@@ -689,6 +696,9 @@ def test_what_is_no_message_does_not_end_the_listening(
         broker.channel("a").publish_sync("a")
         assert next(messages) == "a"
         assert "under 'foreign:{a}' is no message" in caplog.text
+        other_program.publish("foreign:{a}", b"1:j" + b"[" * 100_000)
+        broker.channel("a").publish_sync("after that")
+        assert next(messages) == "after that"
 
         other_program.set("foreign:{b}:history", "hello")
         other_program.client_kill_filter(_type="pubsub", skipme=True)

@@ -278,6 +278,32 @@ def test_methods_that_take_no_self(sick: Flask) -> None:
     assert found(sick) == []
 
 
+def test_no_view_is_made_to_learn_what_it_takes(sick: Flask) -> None:
+    """It may need more than its class to be made, or to tell its attributes."""
+
+    class Table(MethodView, dict[str, str]):
+        def get(self, id: int) -> str:  # type: ignore[override]  # noqa: A002
+            return ""
+
+    class Passing(View):
+        def __init__(self, to: View) -> None:
+            self.to = to
+
+        def __getattr__(self, name: str) -> t.Any:
+            return getattr(self.to, name)
+
+        @property
+        def dispatch_request(self) -> t.Any:
+            return self.to.dispatch_request
+
+    sick.add_url_rule("/table/<int:id>", view_func=Table.as_view("table"))
+    sick.add_url_rule("/table", view_func=Table.as_view("whole"))
+    sick.add_url_rule("/passing/<x>", view_func=Passing.as_view("passing", View()))
+    texts = [line.partition(": ")[2] for line in found(sick)]
+    assert len(texts) == 1
+    assert texts[0].startswith("/table: Table.get() wants 'id'")
+
+
 def test_a_method_behind_a_decorator_of_its_own(sick: Flask) -> None:
     import functools
 

@@ -20,6 +20,7 @@ from torsyq import g
 from torsyq import loop
 from torsyq import request
 from torsyq import session
+from torsyq.loop import current_ending
 from torsyq.loop import EitherIterator
 from torsyq.loop import Ending
 from torsyq.loop import is_async
@@ -366,6 +367,51 @@ def test_a_cancelled_task_waits_for_its_thread_however_often_it_is_told(fails: b
 
     in_pool(1, run)
     assert events == ["thread ends", "task ends"]
+
+
+def test_an_error_in_a_thread_is_freed_at_once() -> None:
+    class Own(Exception):
+        pass
+
+    def fail() -> None:
+        raise Own
+
+    async def run(pool: ThreadPoolExecutor) -> None:
+        try:
+            await run_in_thread(pool, fail)
+        except Own as error:
+            kept.append(weakref.ref(error))
+        # What the thread itself holds, it has let go of.
+        await run_in_thread(pool, int)
+
+    kept: list[weakref.ref[Own]] = []
+    gc.disable()
+    try:
+        in_pool(1, run)
+        assert [ref() for ref in kept] == [None]
+    finally:
+        gc.enable()
+
+
+def test_a_cancelled_task_ends_what_its_thread_waits_for_and_nothing_later() -> None:
+    async def run(pool: ThreadPoolExecutor) -> None:
+        begun, ended = threading.Event(), threading.Event()
+
+        def work() -> bool:
+            current_ending.get().add(ended.set)
+            begun.set()
+            return ended.wait(30)
+
+        task = asyncio.create_task(run_in_thread(pool, work))
+        await asyncio.to_thread(begun.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended.is_set()
+        assert await run_in_thread(pool, lambda: current_ending.get().has_come) is False
+        assert current_ending.get(None) is None
+
+    in_pool(1, run)
 
 
 def test_a_cancelled_task_does_not_wait_for_what_has_not_begun() -> None:

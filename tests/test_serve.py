@@ -68,6 +68,23 @@ def create_app(name):
 """
 
 
+PARENT = """
+import subprocess
+import sys
+from flask import Flask
+
+app = Flask(__name__)
+CHILD = '''
+from signal import SIG_BLOCK, SIGINT, getsignal, pthread_sigmask
+print(pthread_sigmask(SIG_BLOCK, []), getsignal(SIGINT).__name__)
+'''
+
+@app.route("/")
+def index():
+    return subprocess.check_output([sys.executable, "-c", CHILD])
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "hello.py").write_text(HELLO)
@@ -246,6 +263,25 @@ def test_ctrl_c_is_left_to_the_process_that_was_started(project: Path, interface
         assert server.popen.wait(PATIENCE) == 0
         assert "Unexpected exit" not in server.output
         assert "refused to gracefully stop" not in server.output
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi", "rsgi"])
+def test_what_a_view_starts_can_be_interrupted(project: Path, interface: str) -> None:
+    """A child has of its parent what signals it blocks or passes over."""
+    (project / "parent.py").write_text(PARENT)
+    port, args = options("--interface", interface, app="parent")
+    with process(project, *args) as server:
+        assert server.wait_for(port).text.split() == ["set()", "default_int_handler"]
+
+
+def test_where_workers_are_threads_ctrl_c_stops_the_process() -> None:
+    """As on a Python without its lock: they are told by the process, which is theirs."""
+    handler = signal.getsignal(signal.SIGINT)
+    app = Flask("threads")
+    info = ScriptInfo(create_app=lambda: app)
+    assert serve._load_in_worker(info, "wsgi", 1) is app
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 def test_a_request_that_does_not_end_is_given_up_after_the_timeout(project: Path) -> None:

@@ -1125,7 +1125,7 @@ async def test_a_helper_in_a_thread_may_send(app: Flask) -> None:
 # What remains
 
 
-@pytest.mark.parametrize("end", ["return", "error", "client", "refusal"])
+@pytest.mark.parametrize("end", ["return", "error", "client", "refusal", "error in a thread"])
 def test_nothing_remains_of_a_connection(end: str) -> None:
     """No task, and no cycle of references: it is freed without the collector."""
     app = Flask("remains", static_folder=None)
@@ -1134,7 +1134,11 @@ def test_nothing_remains_of_a_connection(end: str) -> None:
     app.logger.disabled = True
     kept: list[weakref.ref[t.Any]] = []
 
-    @app.websocket("/")
+    def fail() -> None:
+        kept.append(weakref.ref(websocket._get_current_object()))
+        websocket.send(websocket.receive())  # type: ignore[unused-coroutine, arg-type]
+        raise ZeroDivisionError
+
     async def view() -> t.Any:
         kept.append(weakref.ref(websocket._get_current_object()))
         if end == "refusal":
@@ -1146,6 +1150,8 @@ def test_nothing_remains_of_a_connection(end: str) -> None:
         if end == "client":
             await websocket.receive()
         return None
+
+    app.websocket("/")(fail if end == "error in a thread" else view)
 
     @on_loop
     async def client() -> None:

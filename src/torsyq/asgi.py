@@ -160,7 +160,7 @@ class Asgi(Lifespan):
                 if self.config["DEBUG"]:
                     walk = watched(walk, self)
                 return walk(ctx, environ, answer.start_response)  # type: ignore[no-any-return]
-        return self._in_thread(self._walk_in_thread, environ, answer, stop=answer.stop)
+        return self._in_thread(self._walk_in_thread, environ, answer, stop=answer.come)
 
     def _matched(self, environ: WSGIEnvironment) -> RequestContext | None:
         try:
@@ -193,7 +193,7 @@ class Asgi(Lifespan):
                 await asyncio.create_task(answer.send_awaitable(body, body.awaitable))
                 return []
             if not answer.has_body:
-                body = await self._in_thread(answer.pump, body, stop=answer.stop)
+                body = await self._in_thread(answer.pump, body, stop=answer.come)
             return await answer.send_file(self._in_thread) if body is None else body
         finally:
             if not answer.has_body and hasattr(body, "close"):

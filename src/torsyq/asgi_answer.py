@@ -149,10 +149,7 @@ class Answer(Ending):
     #: Whether nobody wants the rest.
     client_is_gone = False
 
-    # The piece that a worker thread waits for being sent.
-    _sending: Call | None = None
-
-    #: What is closed at the end: a file that is being sent, a body that was not begun with.
+    #: What is closed at the end: a file that is being sent, a body that nobody has begun to send.
     to_close: t.Any = None
 
     def __init__(self, body: t.Any, receive: Receive, send: Send, doorman: Doorman) -> None:
@@ -181,14 +178,6 @@ class Answer(Ending):
         if not self.client_is_gone:
             self.client_is_gone = True
             self._answering.cancel()  # type: ignore[union-attr]
-
-    def stop(self) -> None:
-        """Have the worker thread end what it does: the client is gone, or the server stops."""
-        self.come()
-        if self._sending is not None:
-            self._sending.cancel()
-        if isinstance(self._body, Incoming):
-            self._body.stop()
 
     def end(self) -> None:
         """Listen no more, and let go of the request's body."""
@@ -243,12 +232,6 @@ class Answer(Ending):
             finally:
                 body.close()
 
-    def _send_from_thread(self, piece: bytes) -> None:
-        self._sending = sending = Call(self.send_piece, piece).begin(self.loop)
-        if self.has_come:
-            sending.cancel()
-        sending.wait()
-
     def pump(self, body: Iterable[bytes]) -> list[bytes] | None:
         """Send *body* from a worker thread; what remains to be sent.
 
@@ -268,7 +251,8 @@ class Answer(Ending):
             for piece in body:
                 if self.has_come:
                     return []
-                self._send_from_thread(b"".join([*self._written, piece]))
+                piece = b"".join([*self._written, piece])
+                self.wait_for(Call(self.send_piece, piece).begin(self.loop))
                 self._written = ()
             return [*self._written]
         finally:

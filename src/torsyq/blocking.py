@@ -79,7 +79,7 @@ class LoopWatch:
     app: ref[App]
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Weakly: what is kept by it would be kept for ever.
+        # Weakly: this is found by its loop, and must not keep it.
         self._loop = ref(loop)
         self._thread_id = 0
         self._inside = 0

@@ -16,6 +16,8 @@ from werkzeug.exceptions import ClientDisconnected
 
 from .lazy import deferred
 from .loop import Call
+from .loop import current_ending
+from .loop import Ending
 from .loop import runs_here
 
 if t.TYPE_CHECKING:
@@ -50,8 +52,6 @@ class Incoming:
         # comes later on that line. It must not be the context of this request: the next one,
         # perhaps another client's behind a proxy, would see its g.
         self._context = copy_context()
-        self._arriving: Call | None = None
-        self._is_unwanted = False
         self._is_broken_off = False
         self._begun: t.IO[bytes] = BytesIO() if begun is None else begun
         self._kept = b""
@@ -97,19 +97,13 @@ class Incoming:
                 " or '.get_json()'. Iterate over the body with 'async for piece in"
                 " request.stream', or leave 'stream_body' out."
             )
-        self._arriving = arriving = Call(self._arrival).begin(self._loop, self._context)
-        if self._is_unwanted:
-            arriving.cancel()
+        ending = current_ending.get(None) or Ending()
         try:
-            return t.cast("bytes", arriving.wait())
+            arriving = Call(self._arrival).begin(self._loop, self._context)
+            return t.cast("bytes", ending.wait_for(arriving))
         except asyncio.CancelledError:
+            # Nobody wants the rest: for whoever reads on, the client has gone.
             raise ClientDisconnected() from None
-
-    def stop(self) -> None:
-        """Let a thread that waits for the rest wait no longer: for it, the client has gone."""
-        self._is_unwanted = True
-        if self._arriving is not None:
-            self._arriving.cancel()
 
     def read(self, size: int | None = -1) -> bytes:
         """*size* bytes, fewer only at the end; all of them if it is negative or None."""

@@ -314,15 +314,29 @@ async def run_in_thread(
     """Run *func* in a thread of *pool* and wait for it.
 
     It sees the caller's context variables, and the caller sees what it changed. A thread cannot
-    be stopped: if the caller is cancelled, it is so when the function has ended, so that nothing
+    be stopped: if the caller is cancelled, what the function waits for ends by
+    :data:`current_ending`, and the caller goes on when the function has ended, so that nothing
     runs beside the clean-up.
     """
-    context = copy_context()
-    work = pool.submit(partial(context.run, func, *args, **kwargs))
+    context, ending = copy_context(), Ending()
     try:
-        return await settled(work)
+        # What is submitted has no name here: its error would hold this frame, and be held by it.
+        return await settled(
+            pool.submit(context.run, _ended_by, ending, func, *args, **kwargs), ending.come
+        )
     finally:
         adopt(context)
+
+
+def _ended_by(
+    ending: Ending, func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
+) -> t.Any:
+    token = current_ending.set(ending)
+    try:
+        return func(*args, **kwargs)
+    finally:
+        # The caller, who sees what was changed, waits for something else from now on.
+        current_ending.reset(token)
 
 
 async def settled(work: t.Any, stop: t.Callable[[], object] | None = None) -> t.Any:
@@ -443,6 +457,14 @@ class Ending:
     def remove(self, call: t.Callable[[], object]) -> None:
         """Have *call* called no more."""
         self._calls.pop(call, None)
+
+    def wait_for(self, call: Call) -> t.Any:
+        """The result of *call*, which is cancelled when the end comes."""
+        self.add(call.cancel)
+        try:
+            return call.wait()
+        finally:
+            self.remove(call.cancel)
 
 
 #: The end of what the present thread works for; unset where nobody tells it.

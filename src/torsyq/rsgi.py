@@ -175,7 +175,7 @@ class _Http:
                 return
             self._stream = self._protocol.response_stream(self._status, self._headers)
         if body:
-            # Where nobody is there, 'receive' tells it.
+            # That nobody is there is told by 'receive'.
             with suppress(*GONE):
                 await self._stream.send_bytes(body)
         if not message.get("more_body", False):

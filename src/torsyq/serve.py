@@ -12,8 +12,10 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 import typing as t
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -245,13 +247,41 @@ def serve(
 
 
 def _load_in_worker(info: ScriptInfo, interface: str, threads: int) -> t.Callable[..., t.Any]:
-    # COMPAT: a terminal sends Ctrl+C to the workers as well. Granian's may hang when its own word
-    # to stop comes while they are at that.
-    if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # Where Python runs without its lock, workers are threads of the process that was started.
+    if sys.platform != "win32" and multiprocessing.parent_process():
+        _leave_interrupts()
+        if interface == "wsgi":
+            _be_woken_by_signals()
     app = info.load_app()
     if interface == "wsgi":
         return app
     app.config["ASGI_THREADS"] = threads
     # COMPAT: not 'app' for ASGI: Sentry's SDK puts a WSGI function in the place of Flask.__call__.
     return app if interface == "rsgi" else app.asgi_app
+
+
+def _leave_interrupts() -> None:
+    """Pass over Ctrl+C, which a terminal sends to the workers and to who stops them alike."""
+    # Neither blocked nor ignored: it would be so in what the app starts, too.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    with suppress(ImportError):
+        from granian import _signals
+
+        _signals._get_signals = lambda: [signal.SIGTERM]
+
+
+def _be_woken_by_signals() -> None:
+    """Have the main thread, which waits for nothing else, see each signal to stop."""
+    # COMPAT: of two signals at once the system may give the second to a thread of granian's, but
+    # only the main thread runs what is called then. An event loop sees to that by itself.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    main = threading.get_ident()
+
+    def wake() -> None:
+        while number := os.read(reader, 1):
+            if number[0] == signal.SIGTERM:
+                signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=wake, daemon=True).start()

@@ -117,8 +117,8 @@ class SigningSerializer(URLSafeTimedSerializer):
         try:
             return super().loads(s, max_age, return_timestamp, salt)
         except BadData as error:
-            # There the error is in variables of the frames that its traceback holds, and all
-            # below them, the request too, would wait for the cycle collector.
+            # ItsDangerous has the error in variables of frames that its traceback holds. All that
+            # they refer to, the request too, would wait for the cycle collector.
             clear_frames(error.__traceback__)
             raise
 

@@ -395,10 +395,10 @@ class Websocket:
         """Wait for the sync view in a thread of *pool*, which finds out by itself."""
         context = copy_context()
         context.run(current_ending.set, self._inbox.ending)
-        work = pool.submit(partial(context.run, view))
+        # Where the server ends, it is to wait for no message any more.
+        stop = partial(self._inbox.close, 1001, "")
         try:
-            # Where the server ends, it is to wait for no message any more.
-            return await settled(work, partial(self._inbox.close, 1001, ""))  # type: ignore[no-any-return]
+            return await settled(pool.submit(context.run, view), stop)  # type: ignore[no-any-return]
         finally:
             adopt(context)
 

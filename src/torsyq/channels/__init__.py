@@ -219,7 +219,7 @@ class Subscription:
     """The messages of a channel, to be iterated over by one task or thread.
 
     Made by :meth:`Channel.subscribe`. Iteration ends when the broker is closed; in sync code also
-    when the client is gone whose WebSocket or stream waits for a message.
+    when the client has gone whose request or WebSocket waits for a message, or the server stops.
 
     :raises SlowSubscriber: (on iteration) it did not keep up, and ``slow`` is ``"disconnect"``.
     """

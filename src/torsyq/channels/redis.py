@@ -167,7 +167,7 @@ class _Line:
         self._joining = asyncio.Lock()
         self._is_closed = False
         # What is raised where data are not ours.
-        self._unmendable = (ValueError, ResponseError)
+        self._unmendable = (ValueError, RecursionError, ResponseError)
 
     def _keys(self, name: str) -> tuple[str, str, str]:
         # In braces, so that a cluster keeps them together.

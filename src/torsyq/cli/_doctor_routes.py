@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import itertools
+import types
 import typing as t
 
 from jinja2 import nodes
@@ -32,6 +33,7 @@ SAMPLES: dict[str, tuple[t.Any, ...]] = {
     "UUIDConverter": ("6f1e4b0c-3f52-4b7e-9a35-0d3a0a2d8c11",),
 }
 MOST_PATHS = 12
+_METHODS = (types.FunctionType, staticmethod, classmethod)
 # What a template is that is text, by the end of its name.
 TEXTS = {"css", "htm", "html", "j2", "jinja", "jinja2", "js", "md", "svg", "txt", "xhtml", "xml"}
 
@@ -125,10 +127,14 @@ def _functions(view: t.Any, rule: Rule) -> Iterator[tuple[str, Callable[..., t.A
         return
     verbs = [verb.lower() for verb in sorted(rule.methods or ()) if verb != "OPTIONS"]
     own = [verb for verb in verbs if hasattr(view_class, verb)]
-    # Bound, so that the first parameter is taken where it is the view itself; not made ready for work.
-    view = object.__new__(view_class)
     for verb in own or ["dispatch_request"]:
-        yield f"{view_class.__name__}.{verb}", getattr(view, verb)
+        method = inspect.getattr_static(view_class, verb, None)
+        if isinstance(method, _METHODS):
+            # Bound, so that the first parameter is taken where it is the view itself. The class
+            # stands for one, which need not be easy to make.
+            method = method.__get__(view_class, view_class)
+        if callable(method):
+            yield f"{view_class.__name__}.{verb}", method
 
 
 def _about_arguments(
