@@ -132,6 +132,12 @@ class Asgi(Lifespan):
         except asyncio.CancelledError:
             if not answer.client_is_gone:
                 raise
+        except ClientDisconnected:
+            # No error of the app's: the answer is made of the request's body, which broke off.
+            if not answer.lost_its_request:
+                raise
+            if not answer.has_started:
+                await refuse(send)
         finally:
             answer.end()
             if BACKGROUND in environ:

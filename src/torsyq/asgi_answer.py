@@ -182,6 +182,11 @@ class Answer(Ending):
             self.client_is_gone = True
             self._answering.cancel()  # type: ignore[union-attr]
 
+    @property
+    def lost_its_request(self) -> bool:
+        """Whether the request's body broke off while the body of the answer was being sent."""
+        return self.has_body and isinstance(self._body, Incoming) and self._body.is_broken_off
+
     def stop(self) -> None:
         """Have the worker thread end what it does: the client is gone, or the server stops."""
         self.come()
