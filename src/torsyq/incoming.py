@@ -52,8 +52,7 @@ class Incoming:
         self._context = copy_context()
         self._arriving: Call | None = None
         self._is_unwanted = False
-        #: Whether the client went away before the end.
-        self.is_broken_off = False
+        self._is_broken_off = False
         self._begun: t.IO[bytes] = BytesIO() if begun is None else begun
         self._kept = b""
         self.has_ended = False
@@ -72,10 +71,10 @@ class Incoming:
 
     async def _arrival(self) -> bytes:
         while not self.has_ended:
-            if not self.is_broken_off:
+            if not self._is_broken_off:
                 message = await self._receive()
-                self.is_broken_off = message["type"] == "http.disconnect"
-            if self.is_broken_off:
+                self._is_broken_off = message["type"] == "http.disconnect"
+            if self._is_broken_off:
                 # Not every server says it twice.
                 self._kept = b""
                 raise ClientDisconnected()
