@@ -91,7 +91,8 @@ async def gone(how):
 
 @app.teardown_websocket
 def teardown(exc):
-    print("teardown", websocket.path, flush=True)
+    # In one piece: two threads may say so at once.
+    print(f"teardown {websocket.path}\\n", end="", flush=True)
 """
 
 COMMANDS = {
