@@ -219,6 +219,64 @@ def test_an_error_after_the_first_piece_leaves_the_answer_unfinished(app: Flask)
     assert closed == ["sync", "async"]
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize(
+    ("how", "status"), [("leaves", 400), ("ends early", 400), ("goes on", 413)]
+)
+def test_an_answer_made_of_a_body_that_is_no_good_is_no_error(
+    app: Flask, kind: str, begun: bool, how: str, status: int
+) -> None:
+    """Any client could fill the log with tracebacks. What began is not sent as if it were whole."""
+    app.config["MAX_CONTENT_LENGTH"] = 20
+    ended: list[str] = []
+
+    @app.post("/sync", stream_body=True)
+    def view() -> t.Any:
+        source = request.stream
+
+        def pieces() -> t.Iterator[bytes]:
+            try:
+                if begun:
+                    yield b"begun"
+                yield source.read()
+            finally:
+                ended.append("sync")
+
+        return pieces()
+
+    @app.post("/async", stream_body=True)
+    async def async_view() -> t.Any:
+        source: t.Any = request.stream
+
+        async def pieces() -> t.AsyncIterator[bytes]:
+            try:
+                if begun:
+                    yield b"begun"
+                async for piece in source:
+                    yield piece
+            finally:
+                ended.append("async")
+
+        return pieces()
+
+    async def run() -> Exchange:
+        length = [] if how == "goes on" else headers(("content-length", "9"))
+        it = Exchange(app, scope(f"/{kind}", "POST", headers=length))
+        if how == "leaves":
+            it.disconnect()
+        else:
+            it.tell(b"1" * 21 if how == "goes on" else b"", more=how == "goes on")
+        return await it.run()
+
+    it = asyncio.run(run())
+    assert ended == [kind]
+    if begun:
+        assert (it.status, it.body, it.sent[-1]["more_body"]) == (200, b"begun", True)
+    else:
+        assert (it.status, it.body) == (status, b"")
+
+
 def test_write_and_a_second_start_response_work_as_in_wsgi(app: Flask) -> None:
     def wsgi(environ: t.Any, start_response: t.Any) -> t.Iterator[bytes]:
         write = start_response("200 OK", [("X-A", "1")])

@@ -230,6 +230,24 @@ def test_a_body_that_breaks_off_over_rsgi_does_not_stop_the_loop(app: Flask) -> 
         assert protocol.answer[0] == 400
 
 
+@pytest.mark.parametrize("pieces", [[b"", b""], [b"one", b"", b""], [b"o", b"", b"", b"", b"ne"]])
+def test_empty_pieces_over_rsgi_are_no_break(app: Flask, pieces: list[bytes]) -> None:
+    """Granian 2.8 gives two where a client ends its body with an empty frame, as httpx does."""
+
+    @app.post("/", stream_body=True)
+    async def view() -> bytes:
+        return b"".join([piece async for piece in t.cast("t.Any", request.stream)])
+
+    @app.post("/whole")
+    async def whole() -> bytes:
+        return request.get_data()
+
+    for path in "/", "/whole":
+        protocol = Http(*pieces)
+        ask(app, Scope(method="POST", path=path), protocol)
+        assert (protocol.answer[0], protocol.answer[2]) == (200, b"".join(pieces))
+
+
 def test_a_stream_over_rsgi_ends(app: Flask) -> None:
     """Granian ends the answer when nobody holds the stream any more."""
 

@@ -13,6 +13,7 @@ import ssl
 import sys
 import typing as t
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -202,6 +203,43 @@ def test_the_interface_can_be_forced(project: Path) -> None:
     with process(project, *args) as server:
         assert server.wait_for(port).text == "True"
         assert " * Interface: wsgi, workers: 1, threads of each: 2\n" in server.output
+
+
+# What begins a request over HTTP/2 with a body (RFC 9113), and three bytes of that.
+HTTP_2 = (
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    b"\0\0\0\x04\0\0\0\0\0"
+    b"\0\0\x06\x01\x04\0\0\0\x01\x83\x84\x86\x41\x01a"
+    b"\0\0\x03\0\0\0\0\0\x01abc"
+)
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi", "rsgi"])
+def test_a_body_over_http_2_that_breaks_off_keeps_no_thread(project: Path, interface: str) -> None:
+    """Under WSGI, granian would never end the reading of it."""
+    (project / "hello.py").write_text(
+        """
+from flask import Flask, request
+
+app = Flask(__name__)
+
+@app.route("/", methods=["GET", "POST"])
+def index():
+    return request.get_data()
+"""
+    )
+    port, args = options("--interface", interface, "--threads", "1")
+    with process(project, *args) as server:
+        server.wait_for(port)
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+                client.sendall(HTTP_2)
+                with suppress(ConnectionError):
+                    client.recv(100)
+        for _ in range(3):
+            answer = server.get(port)
+            assert answer is not None
+            assert answer.status == 200
 
 
 def test_a_factory_with_arguments(project: Path) -> None:
@@ -436,6 +474,7 @@ def test_the_server_is_asked_for_what_the_options_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import granian.server
+    from granian.constants import HTTPModes
     from granian.constants import Interfaces
 
     seen: dict[str, t.Any] = {}
@@ -459,6 +498,7 @@ def test_the_server_is_asked_for_what_the_options_say(
     assert (seen["workers"], seen["blocking_threads"], seen["log_access"]) == (3, 5, True)
     assert (seen["ssl_cert"], seen["ssl_key"]) == pair
     assert (seen["interface"], seen["websockets"]) == (Interfaces.WSGI, False)
+    assert seen["http"] == HTTPModes.http1
     assert seen["workers_kill_timeout"] == 9
 
     asgi = CliRunner().invoke(
@@ -468,6 +508,7 @@ def test_the_server_is_asked_for_what_the_options_say(
     )
     assert " * Interface: asgi, workers: 1, threads of each: 5\n" in asgi.output
     assert (seen["interface"], seen["websockets"]) == (Interfaces.ASGI, True)
+    assert seen["http"] == HTTPModes.auto
     assert (seen["blocking_threads"], app.config["ASGI_THREADS"]) == (1, 5)
     assert seen["app"] is app
 

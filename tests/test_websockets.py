@@ -1052,6 +1052,44 @@ async def test_a_sync_view_iterates_plainly(app: Flask) -> None:
     assert heard == ["a", "b"]
 
 
+@pytest.mark.parametrize("method", ["send", "send_json"])
+@pytest.mark.parametrize("end", ["client", "server"])
+def test_a_sync_view_waits_in_no_send_that_never_ends(app: Flask, method: str, end: str) -> None:
+    """Gunicorn's never ends when the client of it has gone. Each would keep one of the threads."""
+    events: list[object] = []
+    go = threading.Event()
+
+    @app.websocket("/")
+    def view() -> None:
+        socket: t.Any = websocket
+        socket.send("one")
+        go.wait()
+        events.append("sends")
+        try:
+            getattr(socket, method)("two")
+        except WebsocketDisconnected as error:
+            events.append(error.code)
+            raise
+
+    @on_loop
+    async def connection() -> None:
+        async with Wire(app) as wire:
+            await wire.accepted()
+            assert await wire.hear() == "one"
+            wire.congested = True
+            go.set()
+            await eventually(lambda: events)
+            if end == "client":
+                wire.leave(4001)
+            else:
+                await app.shutdown()
+            await eventually(lambda: len(events) == 2)
+            wire.congested = False
+
+    connection()
+    assert events == ["sends", 4001 if end == "client" else 1001]
+
+
 @on_loop
 async def test_a_server_that_stops_does_not_wait_for_a_sync_view(app: Flask) -> None:
     ends = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from torsyq.testing import FlaskClient
 from torsyq.workers import InPlace
 from torsyq.workers import WorkerThreads
 
+from .asgi import Exchange
+from .asgi import scope
+from .asgi import until
 from .servers import PATIENCE
 
 
@@ -75,3 +79,32 @@ def test_the_sync_functions_of_a_request_share_a_thread(app: Flask, anyclient: F
         assert len(threads) == 4
         assert len(set(threads)) == 1, threads
         threads.clear()
+
+
+def test_a_request_that_outlasts_the_pool_ends_as_any_other(app: Flask) -> None:
+    """Granian says that serving ends while a request goes on whose client has gone."""
+    ended: list[str] = []
+
+    async def run() -> Exchange:
+        go = asyncio.Event()
+        app.before_request(lambda: None)
+        app.teardown_request(lambda error: ended.append("request"))
+        app.teardown_appcontext(lambda error: ended.append("app"))
+
+        @app.get("/")
+        async def view() -> str:
+            ended.append("view")
+            await go.wait()
+            return "answered"
+
+        it = Exchange(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: ended)
+        await app.shutdown()
+        go.set()
+        return await task
+
+    assert asyncio.run(run()).body == b"answered"
+    assert ended == ["view", "request", "app"]
+    app.thread_pool.shutdown()

@@ -14,6 +14,7 @@ from itertools import chain
 from operator import attrgetter
 
 from werkzeug.exceptions import ClientDisconnected
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from .asgi_answer import Answer
 from .asgi_answer import closing
@@ -132,6 +133,12 @@ class Asgi(Lifespan):
         except asyncio.CancelledError:
             if not answer.client_is_gone:
                 raise
+        except (ClientDisconnected, RequestEntityTooLarge) as error:
+            # No error of the app's: what it sends it reads from the request's body.
+            if not answer.may_be_made_of_body:
+                raise
+            if not answer.has_started:
+                await refuse(send, error.code)
         finally:
             answer.end()
             if BACKGROUND in environ:

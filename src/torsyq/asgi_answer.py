@@ -81,14 +81,14 @@ class Doorman:
             self.come()
 
 
-async def refuse(send: Send) -> None:
-    """Answer 400 to a client that went away before its body was complete.
+async def refuse(send: Send, status: int = 400) -> None:
+    """Answer a client whose body is no good: mostly it went away before that was complete.
 
     Perhaps it only stopped sending, or its body could not be read.
     """
     with suppress(*GONE):
         headers = [(b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": 400, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
 
@@ -178,6 +178,11 @@ class Answer(Ending):
         if not self.client_is_gone:
             self.client_is_gone = True
             self._answering.cancel()  # type: ignore[union-attr]
+
+    @property
+    def may_be_made_of_body(self) -> bool:
+        """Whether its own body may be reading the request's, which arrives meanwhile."""
+        return self.has_body and isinstance(self._body, Incoming)
 
     def end(self) -> None:
         """Listen no more, and let go of the request's body."""

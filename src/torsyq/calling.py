@@ -84,7 +84,8 @@ class Calling(App):
         pool = self.thread_pool
         if ctx is None or not hasattr(pool, "seat"):
             return pool
-        if ctx._seat is None:
+        # A request may outlast the pool it began with, where the server stops without it.
+        if ctx._seat is None or ctx._seat.pool is not pool:
             ctx._seat = pool.seat()
         return ctx._seat
 

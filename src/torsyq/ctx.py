@@ -33,13 +33,12 @@ from .signals import appcontext_tearing_down
 from .signals import request_tearing_down
 
 if t.TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.routing import MapAdapter
 
     from .app import Flask
     from .sessions import SessionMixin
+    from .workers import Seat
     from .wrappers import Request
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
@@ -263,7 +262,7 @@ class AppContext(_Pushable):
     # For each push the token to undo it with, and what was here before the push.
     _pushes: tuple[Token[AppContext], t.Any] | None = None
     # The thread that sync functions keep to in a walk on the event loop.
-    _seat: Executor | None = None
+    _seat: Seat | None = None
 
     def __init__(self, app: Flask) -> None:
         self.app = app

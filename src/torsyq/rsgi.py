@@ -131,13 +131,18 @@ def _scope(scope: t.Any, kind: str) -> dict[str, t.Any]:
     }
 
 
+# A body may have so many empty pieces in a row. Two end each that an empty frame of HTTP/2 ends.
+_EMPTY_PIECES = 16
+
+
 class _Http:
     """A request, in ASGI's messages."""
 
     def __init__(self, protocol: t.Any) -> None:
         self._protocol = protocol
         self._pieces = aiter(protocol)
-        self._has_arrived = self._was_empty = False
+        self._has_arrived = False
+        self._empty_pieces = 0
         self._status = 0
         self._headers: list[tuple[str, str]] = []
         self._stream: t.Any = None
@@ -156,12 +161,12 @@ class _Http:
         except StopAsyncIteration:
             self._has_arrived = True
             return {"type": "http.request"}
-        if not piece and self._was_empty:
+        self._empty_pieces = 0 if piece else self._empty_pieces + 1
+        if self._empty_pieces > _EMPTY_PIECES:
             # SECURITY: when an HTTP/2 connection breaks in a body, granian gives empty pieces for
             # ever, without a pause: whoever waited for the end would stop the event loop.
             self._has_arrived = True
             return {"type": "http.disconnect"}
-        self._was_empty = not piece
         return {"type": "http.request", "body": piece, "more_body": True}
 
     async def send(self, message: Message) -> None:

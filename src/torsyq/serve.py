@@ -219,6 +219,7 @@ def serve(
     :param interface: a key of :data:`INTERFACES`
     :param stop_timeout: seconds for requests in flight when stopping
     """
+    from granian.constants import HTTPModes
     from granian.constants import Interfaces
     from granian.server import Server
 
@@ -233,6 +234,9 @@ def serve(
         workers=workers,
         # Under ASGI and RSGI the app has its own threads.
         blocking_threads=threads if is_wsgi else 1,
+        # SECURITY: over WSGI and HTTP/2, granian 2.8 never ends the reading of a body that breaks
+        # off: each would keep one of the threads, at work, for ever.
+        http=HTTPModes.http1 if is_wsgi else HTTPModes.auto,
         websockets=not is_wsgi,
         log_access=access_log,
         log_dictconfig=_LOG_CONFIG,

@@ -278,7 +278,25 @@ class Websocket:
         """
         if get_ident() == self._thread:
             return self._send_data(data)
-        return waited_for(self._loop, self._send_data, data)  # type: ignore[no-any-return]
+        return waited_for(self._loop, self._send_for_thread, data)  # type: ignore[no-any-return]
+
+    async def _send_for_thread(self, data: str | bytes) -> None:
+        """Send it, but wait no longer than the connection lasts: no one cancels a thread.
+
+        Not every server tells who waits in its send that the client has gone.
+        """
+        ending = self._inbox.ending
+        cancel: t.Any = asyncio.current_task().cancel  # type: ignore[union-attr]
+        if not ending.has_come:
+            ending.add(cancel)
+        try:
+            await self._send_data(data)
+        except asyncio.CancelledError as error:
+            if self._inbox.end is None or isinstance(error, WebsocketDisconnected):
+                raise
+            raise self._inbox.farewell() from None
+        finally:
+            ending.remove(cancel)
 
     async def _send_data(self, data: str | bytes) -> None:
         message: Message
@@ -309,8 +327,7 @@ class Websocket:
             # Not every server waits in its send, and the others want their turn.
             await asyncio.sleep(0)
 
-    @_awaited_or_waited_for
-    async def send_json(self, *args: t.Any, **kwargs: t.Any) -> None:
+    def send_json(self, *args: t.Any, **kwargs: t.Any) -> t.Coroutine[t.Any, t.Any, None]:
         """Send a value as JSON text: one, or a list of several, or a dictionary of the keyword
         arguments, written by the app's provider.
 
@@ -320,7 +337,7 @@ class Websocket:
         if args and kwargs:
             raise TypeError("'send_json' takes values or keyword arguments, not both.")
         value = kwargs if not args else args[0] if len(args) == 1 else args
-        await self.send(self.request.json_module.dumps(value))
+        return self.send(self.request.json_module.dumps(value))
 
     @_awaited_or_waited_for
     async def close(self, code: int = 1000, reason: str | None = None) -> None:

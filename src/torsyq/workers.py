@@ -65,7 +65,7 @@ class Seat(Executor):
     """
 
     def __init__(self, pool: Executor, lane: _Lane) -> None:
-        self._pool = pool
+        self.pool = pool
         self._lane = lane
         self._is_busy = False
         lane.taken += 1
@@ -76,7 +76,7 @@ class Seat(Executor):
     def submit(self, fn: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> Future[t.Any]:
         """Have *fn* called with these arguments; its result comes in a future."""
         if self._is_busy:
-            return self._pool.submit(fn, *args, **kwargs)
+            return self.pool.submit(fn, *args, **kwargs)
         self._is_busy = True
         work = self._lane.submit(fn, *args, **kwargs)
         work.add_done_callback(self._rest)
