@@ -44,7 +44,7 @@ def run(frameworks: t.Sequence[Framework], rounds: int, batch: float) -> Result:
         live = {f.name: timer(pool(f.name, "async@asgi"), *_EVENTS) for f in peers}
         # Opening a thousand streams takes time that is not counted: fewer turns do. What a
         # framework does for each only once, after a while, is not what an event costs: longer ones.
-        rows["events"] = rate(live, "quart", 3, batch * 10)
+        rows["events"] = rate(live, "quart", 9, batch * 10)
         show("events", rows["events"])
         wsgi = {}
         for name in ("flask", "torsyq"):
