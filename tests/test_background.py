@@ -264,7 +264,8 @@ def test_tasks_that_begin_each_other_for_ever_have_no_longer_than_configured(
         await app.shutdown()
 
     asyncio.run(run())
-    assert "1 background task(s) did not end within 0.05 seconds" in caplog.text
+    # One, or two where it has just begun the next.
+    assert "background task(s) did not end within 0.05 seconds" in caplog.text
 
 
 def test_the_end_of_a_server_does_not_wait_for_tasks_on_the_loop_of_the_process(app: Flask) -> None:
