@@ -194,18 +194,14 @@ class Asgi(Lifespan):
 
     async def _send_body(self, body: t.Any, answer: Answer) -> list[bytes]:
         """Send what comes in pieces; those that remain to be sent."""
-        try:
+        if not answer.has_body:
+            answer.to_close = body
             if type(body) is Chunks and body.awaitable is not None:
                 # PERF: a task, so that a piece need not wake the walk too: 4 % of an event's way.
                 await asyncio.create_task(answer.send_awaitable(body, body.awaitable))
                 return []
-            if not answer.has_body:
-                body = await self._in_thread(answer.pump, body, stop=answer.come)
-            return await answer.send_file(self._in_thread) if body is None else body
-        finally:
-            if not answer.has_body and hasattr(body, "close"):
-                answer.to_close = None
-                body.close()
+            body = await self._in_thread(answer.pump, body, stop=answer.come)
+        return await answer.send_file(self._in_thread) if body is None else body
 
     async def _in_thread(
         self,

@@ -191,9 +191,11 @@ class Answer(Ending):
             self._listening.cancel()
         if self.client_is_gone:
             self._answering.uncancel()  # type: ignore[union-attr]
-        if self.to_close is not None:
-            self.to_close.close()
-        self._body.close()
+        try:
+            if hasattr(self.to_close, "close"):
+                self.to_close.close()
+        finally:
+            self._body.close()
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: t.Any = None
@@ -245,6 +247,7 @@ class Answer(Ending):
         if type(body) is list:
             return [*self._written, *body]
         self.has_body = True
+        self.to_close = None
         current_ending.set(self)
         try:
             if type(body) in _FILES:

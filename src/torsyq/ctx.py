@@ -128,9 +128,7 @@ def _chain(push: tuple[t.Any, ...] | None) -> list[tuple[t.Any, ...]]:
     return [] if push is None else [*_chain(push[-1]), push]
 
 
-def after_this_request(
-    f: ft.AfterRequestCallable[t.Any],
-) -> ft.AfterRequestCallable[t.Any]:
+def after_this_request(f: ft.AfterRequestCallable[t.Any]) -> ft.AfterRequestCallable[t.Any]:
     """Have *f* called with the response of the request that is being handled, and only of it.
 
     It returns the response to send, the same one or another.
@@ -365,10 +363,9 @@ class RequestContext(_Pushable):
         self._after_request_functions: list[ft.AfterRequestCallable[t.Any]] = []
         self._pushes: tuple[Token[RequestContext], AppContext | None, t.Any] | None = None
         # PERF: flags, and not a look into __dict__, which makes a dict of the attributes.
-        self._session_is_open = False
+        self._session_is_open = session is not None
         if session is not None:
             self._session = session
-            self._session_is_open = True
         # Whether the map may be asked without an adapter.
         # SECURITY: a request class may name the trusted hosts as well, and only the adapter asks.
         any_host = app.config["TRUSTED_HOSTS"] is None and request.trusted_hosts is None
@@ -425,13 +422,12 @@ class RequestContext(_Pushable):
         return session
 
     def _open_session_at_once(self) -> None:
-        if self.__dict__.get("_session") is not None:
-            return
-        # Until it is open there is none, and after a failure: it is not tried again, since its
-        # store may be what fails, after a long wait.
-        self._session_is_open = True
-        self._session = None
-        self._session = self._open_session()
+        if self.__dict__.get("_session") is None:
+            # Until it is open there is none, and after a failure: it is not tried again, since
+            # its store may be what fails, after a long wait.
+            self._session_is_open = True
+            self._session = None
+            self._session = self._open_session()
 
     # The session without marking it as accessed, opened when first read.
     _session = shared(_open_session)
@@ -441,11 +437,9 @@ class RequestContext(_Pushable):
 
         See :func:`copy_current_request_context`.
         """
+        session = self._session if self._pushed or self._session_is_open else None
         return self.__class__(
-            self.app,
-            environ=self.request.environ,
-            request=self.request,
-            session=self._session if self._pushed or self._session_is_open else None,
+            self.app, environ=self.request.environ, request=self.request, session=session
         )
 
     def match_request(self) -> None:
@@ -598,10 +592,8 @@ class RequestContext(_Pushable):
                 raise _popped_wrong("request", current, self)
 
     def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} {self.request.url!r}"
-            f" [{self.request.method}] of {self.app.name}>"
-        )
+        kind, request = type(self).__name__, self.request
+        return f"<{kind} {request.url!r} [{request.method}] of {self.app.name}>"
 
 
 __getattr__ = passed_on(__name__)

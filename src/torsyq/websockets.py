@@ -21,6 +21,7 @@ from .asgi_answer import GONE
 from .asgi_answer import wire_headers
 from .headers import Headers
 from .loop import adopt
+from .loop import Call
 from .loop import current_ending
 from .loop import current_loop
 from .loop import Ending
@@ -278,25 +279,15 @@ class Websocket:
         """
         if get_ident() == self._thread:
             return self._send_data(data)
-        return waited_for(self._loop, self._send_for_thread, data)  # type: ignore[no-any-return]
-
-    async def _send_for_thread(self, data: str | bytes) -> None:
-        """Send it, but wait no longer than the connection lasts: no one cancels a thread.
-
-        Not every server tells who waits in its send that the client has gone.
-        """
-        ending = self._inbox.ending
-        cancel: t.Any = asyncio.current_task().cancel  # type: ignore[union-attr]
-        if not ending.has_come:
-            ending.add(cancel)
+        call = Call(self._send_data, data).begin(self._loop)
         try:
-            await self._send_data(data)
+            # Not every server tells who waits in its send that the client has gone.
+            return self._inbox.ending.wait_for(call)  # type: ignore[no-any-return]
         except asyncio.CancelledError as error:
-            if self._inbox.end is None or isinstance(error, WebsocketDisconnected):
+            end = self._inbox.end
+            if end is None or isinstance(error, WebsocketDisconnected):
                 raise
-            raise self._inbox.farewell() from None
-        finally:
-            ending.remove(cancel)
+            raise WebsocketDisconnected(*end) from None
 
     async def _send_data(self, data: str | bytes) -> None:
         message: Message
