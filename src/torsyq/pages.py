@@ -33,6 +33,7 @@ _known_headers = {
     exceptions.ServiceUnavailable.get_headers,
     exceptions.Unauthorized.get_headers,
 }
+_HTML = ("Content-Type", "text/html; charset=utf-8")
 _steps = ("__call__", "get_response", "get_body", "get_description", "name")
 _replaceable = frozenset({*_steps, "get_headers"})
 # COMPAT: an app may put steps of its own into Werkzeug's class, for errors as JSON everywhere.
@@ -74,7 +75,7 @@ def error_response(
     make = _usual_page if is_usual else _page
     body = make(error.code, HTTP_STATUS_CODES.get(error.code, "Unknown Error"), description)
     if cls.get_headers is exceptions.HTTPException.get_headers:
-        headers = [("Content-Type", "text/html; charset=utf-8")]
+        headers = [_HTML]
     else:
         headers = error.get_headers(environ)
     response = response_class._made(body, error.code, headers)
@@ -91,24 +92,26 @@ def redirect_response(location: str, code: int, response_class: type[ResponseBas
     if not (
         type(location) is str
         and is_plain_location(location) is not None
+        and type(code) is int
+        and code in LINES_WITH_BODY
         and issubclass(response_class, Response)
         and response_class._made_plainly
+        and response_class.automatically_set_content_length
     ):
         return redirect(location, code, response_class)
     # It has no other characters that HTML would take for its own.
     link = location.replace("&", "&amp;").replace("'", "&#39;")
-    response = response_class(
+    body = (
         "<!doctype html>\n"
         "<html lang=en>\n"
         "<title>Redirecting...</title>\n"
         "<h1>Redirecting...</h1>\n"
         "<p>You should be redirected automatically to the target URL: "
-        f'<a href="{link}">{link}</a>. If not, click the link.\n',
-        code,
-        mimetype="text/html",
-    )
-    response._add_header("Location", location)
-    return response
+        f'<a href="{link}">{link}</a>. If not, click the link.\n'
+    ).encode()
+    length = str(len(body))
+    headers = [_HTML, ("Content-Length", length), ("Location", location)]
+    return response_class._made([body], code, headers)
 
 
 def _redirection(

@@ -290,9 +290,12 @@ class Response(ResponseBase):
             given["Content-Length"] = str(len(data))
 
     @classmethod
-    def _made(cls, body: bytes, status: int, headers: list[tuple[str, str]]) -> t.Self:
+    def _made(
+        cls, body: bytes | list[bytes], status: int, headers: list[tuple[str, str]]
+    ) -> t.Self:
         """A response without :meth:`__init__`, which of a subclass may do more.
 
+        :param body: in a list, where the headers tell its length.
         :param status: one of :data:`LINES_WITH_BODY`.
         """
         for name, value in headers:
