@@ -53,7 +53,8 @@ def test_g_is_a_namespace(framework: t.Any) -> None:
 
 
 def test_g_outside_of_a_context_shows_itself_as_an_object() -> None:
-    assert repr(torsyq.ctx._AppCtxGlobals()).startswith("<torsyq.ctx._AppCtxGlobals object at ")
+    shown = repr(torsyq.ctx._AppCtxGlobals())
+    assert shown.startswith("<torsyq.ctx_app._AppCtxGlobals object at ")
 
 
 def test_contexts_are_told(app: Flask) -> None:

@@ -34,7 +34,7 @@ def nature(value: object) -> tuple[str, str | None]:
     name = getattr(value, "__name__", None)
     if isinstance(value, ModuleType):
         return "module", name and name.removeprefix("flask").removeprefix("torsyq")
-    return type(value).__name__, name and name.removeprefix("flask").removeprefix("torsyq")
+    return value.__class__.__name__, name and name.removeprefix("flask").removeprefix("torsyq")
 
 
 @entries

@@ -102,11 +102,7 @@ DIFFERENCES = {
     ],
     "RequestContext.pop": [
         (
-            "request = self.request\n",
-            "app, request = (self.app, self.request)\n",
-        ),
-        (
-            "self.app.do_teardown_request(exc)\n",
+            "app.do_teardown_request(exc)\n",
             "if app.teardown_request_funcs or request_tearing_down.receivers:\n"
             "                app.do_teardown_request(exc)\n",
         ),

@@ -17,8 +17,8 @@ from ._static import known_as_in
 from ._static import StaticFiles
 from .asgi import STEPS
 from .asgi_websocket import WebsocketWalk
-from .ctx import AppContext
 from .ctx import RequestContext
+from .ctx_app import AppContext
 from .globals import _current_app_context
 from .globals import _current_request_context
 from .globals import g
@@ -50,7 +50,13 @@ if t.TYPE_CHECKING:
 
 # PERF: looked at when one of them is set, not in each request (4 % of one).
 _ASKED_BY_CONTEXTS = frozenset(
-    {"app_context", "create_url_adapter", "subdomain_matching", "url_map"}
+    {
+        "app_context",
+        "create_url_adapter",
+        "do_teardown_appcontext",
+        "subdomain_matching",
+        "url_map",
+    }
 )
 
 # Stay as they are in the fragment of a URL.
@@ -200,6 +206,7 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
             and not getattr(self, "subdomain_matching", True)
             and is_stock(self.app_context)
             and is_stock(self.create_url_adapter)
+            and is_stock(self.do_teardown_appcontext)
         )
 
     @stock

@@ -12,7 +12,7 @@ from functools import partial
 
 from .ctx import BACKGROUND
 from .globals import _current_request_context
-from .globals import _cv_app
+from .globals import _cv_pushed_app
 from .globals import _cv_request
 from .globals import _cv_websocket
 from .lazy import deferred
@@ -141,7 +141,7 @@ def _stop(ref: weakref.ref[Background], in_place: Executor) -> None:
 def without_request() -> Context:
     """A copy of the current context in which neither an app nor a request is current."""
     context = Context()
-    without = {_cv_app, _cv_request, _cv_websocket, current_ending}
+    without = {_cv_pushed_app, _cv_request, _cv_websocket, current_ending}
     for var, value in copy_context().items():
         if var not in without:
             context.run(var.set, value)

@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import sys
 import typing as t
-from contextvars import ContextVar
 from contextvars import Token
 from functools import update_wrapper
 from operator import attrgetter
-from types import TracebackType
 
 from werkzeug.exceptions import HTTPException
 
 from . import typing as ft
+from .ctx_app import _AppCtxGlobals as _AppCtxGlobals
+from .ctx_app import _chain
+from .ctx_app import _not_pushed
+from .ctx_app import _popped_wrong
+from .ctx_app import _Pushable
+from .ctx_app import _sentinel
+from .ctx_app import _WITH_REQUEST
+from .ctx_app import AppContext as AppContext
 from .globals import _current_app_context
+from .globals import _current_app_or_none
 from .globals import _current_request_context
-from .globals import _cv_app
 from .globals import _cv_request
+from .globals import _pushed_app_context
 from .lazy import lazy
 from .lazy import shared
 from .loop import a_loop_runs
@@ -38,7 +45,6 @@ if t.TYPE_CHECKING:
 
     from .app import Flask
     from .sessions import SessionMixin
-    from .workers import Seat
     from .wrappers import Request
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
@@ -46,86 +52,11 @@ F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 #: Where a request's environment keeps what is to begin when the request is over.
 BACKGROUND = "torsyq.background"
 
-# Tells "no exception was given" from "there was none".
-_sentinel = object()
+# Stands for the application context of a request that nobody has looked at yet.
+_unseen: t.Any = object()
 
-_new = object.__new__
-_enter_app_context = _cv_app.set
-_leave_app_context = _cv_app.reset
 _enter_request_context = _cv_request.set
 _leave_request_context = _cv_request.reset
-
-
-class _AppCtxGlobals:
-    """The plain namespace behind ``g``, for the length of an application context.
-
-    Attributes are set and read freely; ``in`` and iteration speak of their names.
-
-    Example::
-
-        def get_db():
-            if "db" not in g:
-                g.db = connect()
-            return g.db
-    """
-
-    if t.TYPE_CHECKING:
-
-        def __setattr__(self, name: str, value: t.Any) -> None: ...
-
-    def __getattr__(self, name: str) -> t.Any:
-        # COMPAT: a class of the app's own (app_ctx_globals_class) may call it on super().
-        if name not in self.__dict__:
-            raise AttributeError(name)
-        return self.__dict__[name]
-
-    def __delattr__(self, name: str) -> None:
-        try:
-            del self.__dict__[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    def get(self, name: str, default: t.Any | None = None) -> t.Any:
-        """The attribute *name*, or *default* where there is none."""
-        return self.__dict__.get(name, default)
-
-    def pop(self, name: str, default: t.Any = _sentinel) -> t.Any:
-        """Take the attribute *name* away and return it.
-
-        :raises KeyError: it is not there and no *default* was given.
-        """
-        if default is _sentinel:
-            return self.__dict__.pop(name)
-        return self.__dict__.pop(name, default)
-
-    def setdefault(self, name: str, default: t.Any = None) -> t.Any:
-        """The attribute *name*, set to *default* first where there is none."""
-        return self.__dict__.setdefault(name, default)
-
-    def __contains__(self, item: str) -> bool:
-        return item in self.__dict__
-
-    def __iter__(self) -> t.Iterator[str]:
-        return iter(self.__dict__)
-
-    def __repr__(self) -> str:
-        ctx = _current_app_context(None)
-        return object.__repr__(self) if ctx is None else f"<flask.g of '{ctx.app.name}'>"
-
-
-def _not_pushed(current: ContextVar[t.Any]) -> t.NoReturn:
-    """Refuse to pop a context once more than it was pushed, with the errors that Flask raises."""
-    current.get()
-    raise IndexError("This context is popped more often than it was pushed.")
-
-
-def _popped_wrong(kind: str, current: object, popped: object) -> AssertionError:
-    return AssertionError(f"Popped wrong {kind} context. ({current!r} instead of {popped!r})")
-
-
-def _chain(push: tuple[t.Any, ...] | None) -> list[tuple[t.Any, ...]]:
-    """The pushes of a context, the first one first."""
-    return [] if push is None else [*_chain(push[-1]), push]
 
 
 def after_this_request(f: ft.AfterRequestCallable[t.Any]) -> ft.AfterRequestCallable[t.Any]:
@@ -209,131 +140,7 @@ def has_request_context() -> bool:
 
 def has_app_context() -> bool:
     """Whether an application context is pushed, so that ``current_app`` and ``g`` can be used."""
-    return _current_app_context(None) is not None
-
-
-class _Pushable:
-    """What ``with`` and ``async with`` push and pop."""
-
-    if t.TYPE_CHECKING:
-
-        def push(self) -> None: ...
-
-        async def push_async(self) -> None: ...
-
-        def pop(self, exc: BaseException | None = ...) -> None: ...
-
-        async def pop_async(self, exc: BaseException | None = ...) -> None: ...
-
-    def __enter__(self) -> t.Self:
-        self.push()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.pop(exc_value)
-
-    async def __aenter__(self) -> t.Self:
-        await self.push_async()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        await self.pop_async(exc_value)
-
-
-class AppContext(_Pushable):
-    """What is current while an app works, in a request or outside of one.
-
-    Made by :meth:`.Flask.app_context`; ``with`` pushes and pops it. It may be pushed several
-    times; the last pop runs the teardown functions.
-    """
-
-    # For each push the token to undo it with, and what was here before the push.
-    _pushes: tuple[Token[AppContext], t.Any] | None = None
-    # The thread that sync functions keep to in a walk on the event loop.
-    _seat: Seat | None = None
-
-    def __init__(self, app: Flask) -> None:
-        self.app = app
-        if not app._plain_contexts:
-            self.url_adapter = app.create_url_adapter(None)
-
-    @property
-    def _cv_tokens(self) -> list[Token[AppContext]]:
-        # COMPAT: Flask keeps a list, and some count what is in it.
-        return [push[0] for push in _chain(self._pushes)]
-
-    @shared
-    def g(self) -> _AppCtxGlobals:
-        """The namespace that the ``g`` proxy reads through to."""
-        return self.app.app_ctx_globals_class()
-
-    @lazy
-    def url_adapter(self) -> MapAdapter | None:
-        """Builds URLs from ``SERVER_NAME``; None where that is not configured."""
-        return self.app.create_url_adapter(None)
-
-    def push(self) -> None:
-        """Make this the current application context."""
-        self._pushes = _enter_app_context(self), self._pushes
-        if appcontext_pushed.receivers:
-            appcontext_pushed.send(self.app, _async_wrapper=self.app.ensure_sync)
-
-    async def push_async(self) -> None:
-        """:meth:`push` on the event loop."""
-        self._pushes = _enter_app_context(self), self._pushes
-        if appcontext_pushed.receivers:
-            await appcontext_pushed.send_async(self.app, _sync_wrapper=self.app._sync_wrapper)
-
-    def pop(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
-        """Run the teardown functions and make the context before this one current again.
-
-        :raises AssertionError: another context was pushed after this one and is still there.
-        """
-        pushes = self._pushes or _not_pushed(_cv_app)
-        try:
-            if pushes[-1] is None:
-                if exc is _sentinel:
-                    exc = sys.exc_info()[1]
-                self.app.do_teardown_appcontext(exc)
-        finally:
-            current = _current_app_context()
-            # Read again: a teardown function may have pushed or popped it.
-            token, self._pushes = self._pushes or _not_pushed(_cv_app)
-            _leave_app_context(token)
-
-        if current is not self:
-            raise _popped_wrong("app", current, self)
-        if appcontext_popped.receivers:
-            appcontext_popped.send(self.app, _async_wrapper=self.app.ensure_sync)
-
-    async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
-        """:meth:`pop` on the event loop."""
-        pushes = self._pushes or _not_pushed(_cv_app)
-        try:
-            if pushes[-1] is None:
-                if exc is _sentinel:
-                    exc = sys.exc_info()[1]
-                await self.app.do_teardown_appcontext_async(exc)
-        finally:
-            current = _current_app_context()
-            # Read again: a teardown function may have pushed or popped it.
-            token, self._pushes = self._pushes or _not_pushed(_cv_app)
-            _leave_app_context(token)
-
-        if current is not self:
-            raise _popped_wrong("app", current, self)
-        if appcontext_popped.receivers:
-            await appcontext_popped.send_async(self.app, _sync_wrapper=self.app._sync_wrapper)
+    return _current_app_or_none() is not None
 
 
 class RequestContext(_Pushable):
@@ -363,6 +170,7 @@ class RequestContext(_Pushable):
         self._after_request_functions: list[ft.AfterRequestCallable[t.Any]] = []
         self._pushes: tuple[Token[RequestContext], AppContext | None, t.Any] | None = None
         # PERF: flags, and not a look into __dict__, which makes a dict of the attributes.
+        self._has_app_ctx = False
         self._session_is_open = session is not None
         if session is not None:
             self._session = session
@@ -377,7 +185,29 @@ class RequestContext(_Pushable):
     @property
     def _cv_tokens(self) -> list[tuple[Token[RequestContext], AppContext | None]]:
         # COMPAT: Flask keeps a list, and some count what is in it.
-        return [push[:2] for push in _chain(self._pushes)]
+        return [
+            (token, self._app_ctx if app_ctx is _unseen else app_ctx)
+            for token, app_ctx, _ in _chain(self._pushes)
+        ]
+
+    @shared
+    def _app_ctx(self) -> AppContext:
+        """The application context that is current with this one, made when first looked at.
+
+        PERF: most that a request needs of it is the app: an eighth of a text's request.
+        """
+        self._has_app_ctx = True
+        app_ctx = AppContext(self.app)
+        app_ctx._pushes = _WITH_REQUEST
+        return app_ctx
+
+    def _app_ctx_to_push(self) -> AppContext | None:
+        """The application context to push before this one; None: there is one of the same app."""
+        current = _current_app_context(None)
+        if current is None or current.app is not self.app:
+            return self.app.app_context()
+        self._app_ctx, self._has_app_ctx = current, True
+        return None
 
     @lazy
     def _url_adapter(self) -> MapAdapter | None:
@@ -463,19 +293,19 @@ class RequestContext(_Pushable):
         Opens the session and matches the URL.
         """
         app = self.app
-        current = _current_app_context(None)
-        if current is not None and current.app is app:
-            app_ctx = None
-        elif app._plain_contexts:
-            # PERF: app.app_context(), AppContext(app) and its push, inlined (3 Python calls of 23).
-            app_ctx = _new(AppContext)
-            app_ctx.app = app
-            app_ctx._pushes = _enter_app_context(app_ctx), None
-            if appcontext_pushed.receivers:
-                appcontext_pushed.send(app, _async_wrapper=app.ensure_sync)
+        if (
+            _pushed_app_context(None) is None
+            and _current_request_context(None) is None
+            and not self._has_app_ctx
+            and self._pushes is None
+            and app._plain_contexts
+            and not appcontext_pushed.receivers
+        ):
+            app_ctx = _unseen
         else:
-            app_ctx = app.app_context()
-            app_ctx.push()
+            app_ctx = self._app_ctx_to_push()
+            if app_ctx is not None:
+                app_ctx.push()
 
         self._pushes = _enter_request_context(self), app_ctx, self._pushes
         self._pushed = True
@@ -488,19 +318,19 @@ class RequestContext(_Pushable):
     async def push_async(self) -> None:
         """:meth:`push` on the event loop."""
         app = self.app
-        current = _current_app_context(None)
-        if current is not None and current.app is app:
-            app_ctx = None
-        elif app._plain_contexts:
-            # PERF: app.app_context(), AppContext(app) and its push, inlined (3 Python calls of 23).
-            app_ctx = _new(AppContext)
-            app_ctx.app = app
-            app_ctx._pushes = _enter_app_context(app_ctx), None
-            if appcontext_pushed.receivers:
-                await appcontext_pushed.send_async(app, _sync_wrapper=app._sync_wrapper)
+        if (
+            _pushed_app_context(None) is None
+            and _current_request_context(None) is None
+            and not self._has_app_ctx
+            and self._pushes is None
+            and app._plain_contexts
+            and not appcontext_pushed.receivers
+        ):
+            app_ctx = _unseen
         else:
-            app_ctx = app.app_context()
-            await app_ctx.push_async()
+            app_ctx = self._app_ctx_to_push()
+            if app_ctx is not None:
+                await app_ctx.push_async()
 
         self._pushes = _enter_request_context(self), app_ctx, self._pushes
         self._pushed = True
@@ -520,13 +350,13 @@ class RequestContext(_Pushable):
         """
         pushes = self._pushes or _not_pushed(_cv_request)
         is_last = pushes[-1] is None
-        request = self.request
+        app, request = self.app, self.request
         try:
             if is_last:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 try:
-                    self.app.do_teardown_request(exc)
+                    app.do_teardown_request(exc)
                 finally:
                     if request._to_close:
                         request.close()
@@ -544,6 +374,15 @@ class RequestContext(_Pushable):
                     error.__traceback__ = error.__context__ = error.__cause__ = None
                 if BACKGROUND in environ and "asgi.scope" not in environ:
                     begin_background(environ)
+            if app_ctx is _unseen:
+                # Where nobody looked at it, or waits for its end, it need never have been.
+                is_wanted = (
+                    self._has_app_ctx
+                    or app.teardown_appcontext_funcs
+                    or appcontext_tearing_down.receivers
+                    or appcontext_popped.receivers
+                )
+                app_ctx = self._app_ctx if is_wanted else None
             if app_ctx is not None:
                 app_ctx.pop(exc)
             if current is not self:
@@ -579,15 +418,17 @@ class RequestContext(_Pushable):
                     error.__traceback__ = error.__context__ = error.__cause__ = None
                 if BACKGROUND in environ and "asgi.scope" not in environ:
                     begin_background(environ)
-            if app_ctx is not None:
-                if (
-                    app.teardown_appcontext_funcs
+            if app_ctx is _unseen:
+                # Where nobody looked at it, or waits for its end, it need never have been.
+                is_wanted = (
+                    self._has_app_ctx
+                    or app.teardown_appcontext_funcs
                     or appcontext_tearing_down.receivers
                     or appcontext_popped.receivers
-                ):
-                    await app_ctx.pop_async(exc)
-                else:
-                    app_ctx.pop(exc)
+                )
+                app_ctx = self._app_ctx if is_wanted else None
+            if app_ctx is not None:
+                await app_ctx.pop_async(exc)
             if current is not self:
                 raise _popped_wrong("request", current, self)
 

@@ -11,9 +11,10 @@ import typing as t
 from contextvars import Token
 from functools import update_wrapper
 
-from .ctx import _popped_wrong
-from .ctx import _sentinel
+from .ctx import _unseen
 from .ctx import RequestContext
+from .ctx_app import _popped_wrong
+from .ctx_app import _sentinel
 from .globals import _current_request_context
 from .globals import _cv_request
 from .globals import _cv_websocket
@@ -22,7 +23,7 @@ from .loop import is_async
 if t.TYPE_CHECKING:
     from . import typing as ft
     from .app import Flask
-    from .ctx import AppContext
+    from .ctx_app import AppContext
     from .sessions import SessionMixin
     from .websockets import Websocket
 
@@ -155,7 +156,7 @@ class WebsocketContext(RequestContext):
         if self._pushes is None:
             # The environment and the request would hold each other.
             self.request.environ["werkzeug.request"] = None
-        return current, app_ctx
+        return current, self._app_ctx if app_ctx is _unseen else app_ctx
 
     def _check(self, current: RequestContext) -> None:
         if current is not self:

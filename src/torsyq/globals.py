@@ -1,6 +1,6 @@
 """The names that mean "the current one": ``current_app``, ``g``, ``request``, ``session``.
 
-Two context variables hold what is current; each name is a proxy that reads through to them.
+Context variables hold what is current; each name is a proxy that reads through to them.
 To everyone who asks, the proxies are :class:`werkzeug.local.LocalProxy`, and everything not
 spelled out here (operators, names that do not begin with a small letter) is answered by it. What
 views do all the time, public attributes and the session's items, is answered by a plain method
@@ -21,9 +21,9 @@ from werkzeug.local import LocalProxy
 
 if t.TYPE_CHECKING:
     from .app import Flask
-    from .ctx import _AppCtxGlobals
-    from .ctx import AppContext
     from .ctx import RequestContext
+    from .ctx_app import _AppCtxGlobals
+    from .ctx_app import AppContext
     from .ctx_websocket import WebsocketContext
     from .sessions import SessionMixin
     from .websockets import Websocket
@@ -52,14 +52,56 @@ an open WebSocket connection: in a view for HTTP requests, or in one for
 WebSockets that a WSGI server called. WebSockets need an ASGI server.\
 """
 
-_cv_app: ContextVar[AppContext] = ContextVar("torsyq.app_ctx")
+# An application context that was pushed by itself. A request's is found by way of the request.
+_cv_pushed_app: ContextVar[AppContext] = ContextVar("torsyq.app_ctx")
 _cv_request: ContextVar[RequestContext] = ContextVar("torsyq.request_ctx")
 _cv_websocket: ContextVar[WebsocketContext] = ContextVar("torsyq.websocket_ctx")
 
 # PERF: bound once, as others are in ctx.py: what calls a method of an imported object binds it anew
 # each time (3 % of a text's request in all).
-_current_app_context = _cv_app.get
+_pushed_app_context = _cv_pushed_app.get
 _current_request_context = _cv_request.get
+
+
+class _CurrentAppContext:
+    """A context variable, to everyone who asks, of the current application context.
+
+    What was pushed by itself was pushed later than the request that is current.
+    """
+
+    name = _cv_pushed_app.name
+    # COMPAT: Werkzeug's LocalProxy asks its class.
+    __class__ = ContextVar  # type: ignore[assignment]
+
+    set = _cv_pushed_app.set
+    reset = _cv_pushed_app.reset
+
+    def get(self, *default: t.Any) -> t.Any:
+        ctx = _pushed_app_context(None)
+        if ctx is not None:
+            return ctx
+        request_ctx = _current_request_context(None)
+        if request_ctx is not None:
+            return request_ctx._app_ctx
+        if not default:
+            raise LookupError(self)
+        return default[0]
+
+
+_cv_app: ContextVar[AppContext] = _CurrentAppContext()  # type: ignore[assignment]
+_current_app_context = _cv_app.get
+
+
+def _current_app_or_none() -> Flask | None:
+    ctx = _pushed_app_context(None) or _current_request_context(None)
+    return None if ctx is None else ctx.app
+
+
+def _current_app() -> Flask:
+    ctx = _pushed_app_context(None) or _current_request_context(None)
+    if ctx is None:
+        raise RuntimeError(_no_app_msg)
+    return ctx.app
 
 
 _own_attribute = object.__getattribute__
@@ -95,10 +137,9 @@ class _CurrentApp(LocalProxy["Flask"]):
     def __getattribute__(self, name: str) -> t.Any:
         if name < "a":
             return _own_attribute(self, name)
-        try:
-            ctx = _cv_app.get()
-        except LookupError:
-            raise RuntimeError(_no_app_msg) from None
+        ctx = _pushed_app_context(None) or _current_request_context(None)
+        if ctx is None:
+            raise RuntimeError(_no_app_msg)
         try:
             return getattr(ctx.app, name)
         except AttributeError as error:
@@ -112,10 +153,12 @@ class _G(LocalProxy["_AppCtxGlobals"]):
     def __getattribute__(self, name: str) -> t.Any:
         if name < "a":
             return _own_attribute(self, name)
-        try:
-            ctx = _cv_app.get()
-        except LookupError:
-            raise RuntimeError(_no_app_msg) from None
+        ctx = _pushed_app_context(None)
+        if ctx is None:
+            request_ctx = _current_request_context(None)
+            if request_ctx is None:
+                raise RuntimeError(_no_app_msg)
+            ctx = request_ctx._app_ctx
         try:
             return getattr(ctx.g, name)
         except AttributeError as error:
@@ -123,11 +166,7 @@ class _G(LocalProxy["_AppCtxGlobals"]):
             raise
 
     def __setattr__(self, name: str, value: t.Any) -> None:
-        try:
-            ctx = _cv_app.get()
-        except LookupError:
-            raise RuntimeError(_no_app_msg) from None
-        setattr(ctx.g, name, value)
+        setattr(self._get_current_object(), name, value)
 
     def __contains__(self, name: str) -> bool:
         return name in self._get_current_object()
@@ -209,7 +248,7 @@ for _class in _CurrentApp, _G, _CurrentRequest, _CurrentSession, _CurrentWebsock
     _class.__getattr__ = _raise_missed  # type: ignore[assignment]
 
 app_ctx: AppContext = LocalProxy(_cv_app, unbound_message=_no_app_msg)  # type: ignore[assignment]
-current_app: Flask = _CurrentApp(_cv_app, "app", unbound_message=_no_app_msg)  # type: ignore[assignment,arg-type]
+current_app: Flask = _CurrentApp(_current_app)  # type: ignore[assignment]
 g: _AppCtxGlobals = _G(_cv_app, "g", unbound_message=_no_app_msg)  # type: ignore[assignment,arg-type]
 
 request_ctx: RequestContext = LocalProxy(_cv_request, unbound_message=_no_req_msg)  # type: ignore[assignment]

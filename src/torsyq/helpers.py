@@ -21,7 +21,9 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from . import files
 from .body import iterating
+from .globals import _current_app
 from .globals import _current_app_context
+from .globals import _current_app_or_none
 from .globals import _current_request_context
 from .globals import current_app
 from .globals import request
@@ -35,8 +37,8 @@ if t.TYPE_CHECKING:
     from types import TracebackType
 
     from .app import Flask
-    from .ctx import AppContext
     from .ctx import RequestContext
+    from .ctx_app import AppContext
     from .wrappers import Response
 
 
@@ -198,8 +200,7 @@ def url_for(
     :param values: the variables of the rule; what is left over becomes the query string.
     :raises werkzeug.routing.BuildError: no route fits.
     """
-    ctx = _current_app_context(None)
-    app = current_app if ctx is None else ctx.app  # The proxy says what is missing.
+    app = _current_app()
     if is_stock(app.url_for):
         # PERF: a seventh of building a URL, since the values stay in their dictionary.
         return app._url_for(endpoint, values, _anchor, _method, _scheme, _external)
@@ -222,9 +223,9 @@ def redirect(
     :param code: the status, 302 unless told otherwise (RFC 9110 section 15.4).
     :param Response: the class to build without an app; the app's own class with one.
     """
-    context = _current_app_context(None)
-    if context is not None:
-        return context.app.redirect(location, code=code)
+    app = _current_app_or_none()
+    if app is not None:
+        return app.redirect(location, code=code)
     return _wz_redirect(location, code=code, Response=Response)
 
 
@@ -237,9 +238,9 @@ def abort(code: int | BaseResponse, *args: t.Any, **kwargs: t.Any) -> t.NoReturn
     :raises werkzeug.exceptions.HTTPException: always.
     :raises LookupError: no exception is known for the status.
     """
-    context = _current_app_context(None)
-    if context is not None:
-        context.app.aborter(code, *args, **kwargs)
+    app = _current_app_or_none()
+    if app is not None:
+        app.aborter(code, *args, **kwargs)
     _wz_abort(code, *args, **kwargs)
 
 

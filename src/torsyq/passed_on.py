@@ -34,7 +34,7 @@ _SOURCES: dict[str, dict[str, str]] = {
         "_cv_app": ".globals",
         "_cv_request": ".globals",
         "_make_timedelta": ".sansio.app",
-        "_sentinel": ".ctx",
+        "_sentinel": ".ctx_app",
         "appcontext_tearing_down": ".signals",
         "cabc": "=collections.abc",
         "chain": "itertools",
@@ -72,6 +72,8 @@ _SOURCES: dict[str, dict[str, str]] = {
         "update_wrapper": "functools",
     },
     "ctx": {
+        "TracebackType": "types",
+        "_cv_app": ".globals",
         "contextvars": "=contextvars",
     },
     "debughelpers": {

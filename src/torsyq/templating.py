@@ -17,9 +17,8 @@ from jinja2.runtime import new_context
 from jinja2.utils import LRUCache
 
 from ._template_context import _default_template_ctx_processor as _default_template_ctx_processor
-from .globals import _current_app_context
+from .globals import _current_app
 from .globals import _current_request_context
-from .globals import _no_app_msg
 from .globals import current_app as current_app
 from .helpers import stream_with_context
 from .passed_on import passed_on
@@ -206,14 +205,6 @@ class DispatchingJinjaLoader(BaseLoader):
         )
 
 
-def _app() -> Flask:
-    """The current application itself, as signals send it."""
-    ctx = _current_app_context(None)
-    if ctx is None:
-        raise RuntimeError(_no_app_msg)
-    return ctx.app
-
-
 def _send(signal: NamedSignal, app: Flask, template: Template, context: dict[str, t.Any]) -> None:
     if signal.receivers:
         signal.send(app, _async_wrapper=app.ensure_sync, template=template, context=context)
@@ -241,7 +232,7 @@ def render_template(
 
         return render_template("hello.html", name=name)
     """
-    app = _app()
+    app = _current_app()
     return _render(app, app.jinja_env.get_or_select_template(template_name_or_list), context)
 
 
@@ -254,7 +245,7 @@ def render_template_string(source: str, **context: t.Any) -> str:
     :param source: the template.
     :param context: the variables the template sees.
     """
-    app = _app()
+    app = _current_app()
     return _render(app, app.jinja_env.from_string(source), context)
 
 
@@ -279,7 +270,7 @@ def stream_template(
     :param template_name_or_list: as for :func:`render_template`.
     :param context: the variables the template sees.
     """
-    app = _app()
+    app = _current_app()
     return _stream(app, app.jinja_env.get_or_select_template(template_name_or_list), context)
 
 
@@ -289,7 +280,7 @@ def stream_template_string(source: str, **context: t.Any) -> t.Iterator[str]:
     :param source: as for :func:`render_template_string`.
     :param context: the variables the template sees.
     """
-    app = _app()
+    app = _current_app()
     return _stream(app, app.jinja_env.from_string(source), context)
 
 

@@ -31,9 +31,9 @@ from werkzeug.routing import RequestRedirect
 from werkzeug.routing import RoutingException
 
 from .calling import Calling
-from .ctx import _sentinel
-from .ctx import AppContext
 from .ctx import RequestContext
+from .ctx_app import _sentinel
+from .ctx_app import AppContext
 from .globals import _current_app_context
 from .globals import _current_request_context
 from .helpers import _CollectErrors

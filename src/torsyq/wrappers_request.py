@@ -30,7 +30,7 @@ from .forms import FormDataParser
 from .forms import multidict
 from .forms import parse_multipart
 from .forms import parse_query
-from .globals import _current_app_context
+from .globals import _current_app_or_none
 from .globals import current_app as current_app
 from .headers import EnvironHeaders
 from .headers import is_plain_query
@@ -303,10 +303,10 @@ class Request(RequestBase):
         """
         if self._max_content_length is not None:
             return self._max_content_length
-        ctx = _current_app_context(None)
-        if ctx is None:
+        app = _current_app_or_none()
+        if app is None:
             return super().max_content_length
-        return ctx.app.config["MAX_CONTENT_LENGTH"]  # type: ignore[no-any-return]
+        return app.config["MAX_CONTENT_LENGTH"]  # type: ignore[no-any-return]
 
     @max_content_length.setter
     def max_content_length(self, value: int | None) -> None:
@@ -320,10 +320,10 @@ class Request(RequestBase):
         """
         if self._max_form_memory_size is not None:
             return self._max_form_memory_size
-        ctx = _current_app_context(None)
-        if ctx is None:
+        app = _current_app_or_none()
+        if app is None:
             return super().max_form_memory_size
-        return ctx.app.config["MAX_FORM_MEMORY_SIZE"]  # type: ignore[no-any-return]
+        return app.config["MAX_FORM_MEMORY_SIZE"]  # type: ignore[no-any-return]
 
     @max_form_memory_size.setter
     def max_form_memory_size(self, value: int | None) -> None:
@@ -337,10 +337,10 @@ class Request(RequestBase):
         """
         if self._max_form_parts is not None:
             return self._max_form_parts
-        ctx = _current_app_context(None)
-        if ctx is None:
+        app = _current_app_or_none()
+        if app is None:
             return super().max_form_parts
-        return ctx.app.config["MAX_FORM_PARTS"]  # type: ignore[no-any-return]
+        return app.config["MAX_FORM_PARTS"]  # type: ignore[no-any-return]
 
     @max_form_parts.setter
     def max_form_parts(self, value: int | None) -> None:
@@ -455,10 +455,10 @@ class Request(RequestBase):
             # PERF: of a form without files, 0.1 us instead of 2.
             if self.__dict__["files"]:
                 self._to_close = True
-        ctx = _current_app_context(None)
+        app = _current_app_or_none()
         if (
-            ctx is not None
-            and ctx.app.debug
+            app is not None
+            and app.debug
             and self.mimetype != "multipart/form-data"
             and not self.files
         ):
@@ -576,7 +576,7 @@ class Request(RequestBase):
         try:
             return super().on_json_loading_failed(e)
         except BadRequest as error:
-            ctx = _current_app_context(None)
-            if ctx is not None and ctx.app.debug:
+            app = _current_app_or_none()
+            if app is not None and app.debug:
                 raise
             raise BadRequest() from error

@@ -28,7 +28,7 @@ from .body import Chunks
 from .body import encode_chunks
 from .cookies import dump_cookie
 from .dates import without_absurd_dates
-from .globals import _current_app_context
+from .globals import _current_app_or_none
 from .globals import current_app as current_app
 from .headers import check_header
 from .headers import content_type_items
@@ -551,10 +551,10 @@ class Response(ResponseBase):
     @property
     def max_cookie_size(self) -> int:  # type: ignore[override]
         """Above this size of a cookie a warning is given: the config's :data:`MAX_COOKIE_SIZE`."""
-        ctx = _current_app_context(None)
-        if ctx is None:
+        app = _current_app_or_none()
+        if app is None:
             return super().max_cookie_size
-        return ctx.app.config["MAX_COOKIE_SIZE"]  # type: ignore[no-any-return]
+        return app.config["MAX_COOKIE_SIZE"]  # type: ignore[no-any-return]
 
 
 def response_of(body: str | bytes, status: int | str | HTTPStatus) -> Response:

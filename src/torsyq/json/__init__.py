@@ -9,7 +9,7 @@ from __future__ import annotations
 import json as _json
 import typing as t
 
-from ..globals import _current_app_context
+from ..globals import _current_app_or_none
 from ..globals import current_app
 from .provider import _default as _default
 
@@ -22,9 +22,9 @@ def dumps(obj: t.Any, **kwargs: t.Any) -> str:
 
     :param kwargs: handed to the provider's ``dumps``, or to :func:`json.dumps`.
     """
-    ctx = _current_app_context(None)
-    if ctx is not None:
-        return ctx.app.json.dumps(obj, **kwargs)
+    app = _current_app_or_none()
+    if app is not None:
+        return app.json.dumps(obj, **kwargs)
 
     kwargs.setdefault("default", _default)
     return _json.dumps(obj, **kwargs)
@@ -35,9 +35,9 @@ def dump(obj: t.Any, fp: t.IO[str], **kwargs: t.Any) -> None:
 
     :param kwargs: handed to the provider's ``dump``, or to :func:`json.dump`.
     """
-    ctx = _current_app_context(None)
-    if ctx is not None:
-        ctx.app.json.dump(obj, fp, **kwargs)
+    app = _current_app_or_none()
+    if app is not None:
+        app.json.dump(obj, fp, **kwargs)
     else:
         kwargs.setdefault("default", _default)
         _json.dump(obj, fp, **kwargs)
@@ -48,9 +48,9 @@ def loads(s: str | bytes, **kwargs: t.Any) -> t.Any:
 
     :param kwargs: handed to the provider's ``loads``, or to :func:`json.loads`.
     """
-    ctx = _current_app_context(None)
-    if ctx is not None:
-        return ctx.app.json.loads(s, **kwargs)
+    app = _current_app_or_none()
+    if app is not None:
+        return app.json.loads(s, **kwargs)
 
     return _json.loads(s, **kwargs)
 
@@ -60,9 +60,9 @@ def load(fp: t.IO[t.AnyStr], **kwargs: t.Any) -> t.Any:
 
     :param kwargs: handed to the provider's ``load``, or to :func:`json.load`.
     """
-    ctx = _current_app_context(None)
-    if ctx is not None:
-        return ctx.app.json.load(fp, **kwargs)
+    app = _current_app_or_none()
+    if app is not None:
+        return app.json.load(fp, **kwargs)
 
     return _json.load(fp, **kwargs)
 

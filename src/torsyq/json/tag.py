@@ -33,7 +33,7 @@ from markupsafe import Markup
 from werkzeug.http import parse_date
 
 from ..dates import http_date
-from ..globals import _current_app_context
+from ..globals import _current_app_or_none
 from ..json import dumps
 from ..json import loads
 from ..lazy import deferred
@@ -329,10 +329,10 @@ class TaggedJSONSerializer:
         # PERF: the keys of the default tags begin with a space. Where no text does, in either of
         # the ways JSON can write one, nothing is tagged.
         if self.order == self._default_order and '" ' not in value and "\\u0020" not in value:
-            ctx = _current_app_context(None)
-            if ctx is None:
+            app = _current_app_or_none()
+            if app is None:
                 return parse(value)
-            provider = ctx.app.json
+            provider = app.json
             is_usual = getattr(type(provider), "loads", None) is DefaultJSONProvider.loads
             return parse(value) if is_usual and "loads" not in vars(provider) else loads(value)
         return self._untag_scan(loads(value))

@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from .. import typing as ft
 from ..config import Config
 from ..config import ConfigAttribute
-from ..ctx import _AppCtxGlobals
+from ..ctx_app import _AppCtxGlobals
 from ..helpers import _split_blueprint_path
 from ..helpers import get_debug_flag
 from ..json.provider import DefaultJSONProvider
