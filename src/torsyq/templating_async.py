@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import typing as t
 
+from .globals import _current_app
 from .globals import _current_request_context
 from .helpers import stream_with_context
 from .lazy import is_stock
 from .signals import before_render_template
 from .signals import template_rendered
-from .templating import _app
 
 if t.TYPE_CHECKING:
     from blinker import NamedSignal
@@ -40,7 +40,7 @@ async def render_template_async(template_name_or_list: _Name, **context: t.Any) 
         async def post(id):
             return await render_template_async("post.html", comments=fetch_comments(id))
     """
-    app = _app()
+    app = _current_app()
     template = _environment(app).get_or_select_template(template_name_or_list)
     return await _render(app, template, context)
 
@@ -54,7 +54,7 @@ async def render_template_string_async(source: str, **context: t.Any) -> str:
     :param source: the template.
     :param context: the variables the template sees.
     """
-    app = _app()
+    app = _current_app()
     return await _render(app, _environment(app).from_string(source), context)
 
 
@@ -66,7 +66,7 @@ async def stream_template_async(
     :param template_name_or_list: as for :func:`render_template_async`.
     :param context: the variables the template sees.
     """
-    app = _app()
+    app = _current_app()
     template = _environment(app).get_or_select_template(template_name_or_list)
     return await _stream(app, template, context)
 
@@ -77,7 +77,7 @@ async def stream_template_string_async(source: str, **context: t.Any) -> t.Async
     :param source: as for :func:`render_template_string_async`.
     :param context: the variables the template sees.
     """
-    app = _app()
+    app = _current_app()
     return await _stream(app, _environment(app).from_string(source), context)
 
 
