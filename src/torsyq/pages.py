@@ -16,6 +16,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.routing import RequestRedirect
 from werkzeug.utils import redirect
 
+from .headers import check_header
 from .headers import is_plain_location
 from .headers import to_uri
 from .statuses import LINES_WITH_BODY
@@ -78,6 +79,9 @@ def error_response(
         headers = [_HTML]
     else:
         headers = error.get_headers(environ)
+        for name, value in headers:
+            if not (value.isprintable() and name.isprintable()):
+                check_header(name, value)
     response = response_class._made(body, error.code, headers)
     if environ["REQUEST_METHOD"] == "HEAD":
         response.response = []
@@ -99,8 +103,10 @@ def redirect_response(location: str, code: int, response_class: type[ResponseBas
         and response_class.automatically_set_content_length
     ):
         return redirect(location, code, response_class)
-    # It has no other characters that HTML would take for its own.
-    link = location.replace("&", "&amp;").replace("'", "&#39;")
+    link = location
+    if "&" in link or "'" in link:
+        # It has no other characters that HTML would take for its own.
+        link = link.replace("&", "&amp;").replace("'", "&#39;")
     body = (
         "<!doctype html>\n"
         "<html lang=en>\n"

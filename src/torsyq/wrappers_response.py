@@ -74,6 +74,7 @@ _steps = frozenset(
     {
         "__call__",
         "__getattribute__",
+        "__new__",
         "__setattr__",
         "_clean_status",
         "_status",
@@ -297,11 +298,9 @@ class Response(ResponseBase):
 
         :param body: in a list, where the headers tell its length.
         :param status: one of :data:`LINES_WITH_BODY`.
+        :param headers: that end where they should.
         """
-        for name, value in headers:
-            if not (value.isprintable() and name.isprintable()):
-                check_header(name, value)
-        self: t.Self = cls.__new__(cls)
+        self = _new(cls)
         self._made_of = LINES_WITH_BODY[status], status, headers, body
         return self
 
