@@ -299,6 +299,34 @@ def test_without_threads_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert app.config["ASGI_THREADS"] == 1
 
 
+@pytest.mark.parametrize("told", [(False, 128), (False,), ()])
+def test_granian_is_given_the_socket_as_its_system_has_it(told: tuple[object, ...]) -> None:
+    """On Linux, on macOS, on Windows."""
+
+    def holder(*given: object) -> tuple[object, ...]:
+        if len(given) != 1 + len(told):
+            raise TypeError("wrong number of arguments")
+        return given
+
+    assert development._held(holder, 7) == (7, *told)
+
+
+def test_a_granian_that_takes_no_socket_is_named() -> None:
+    with pytest.raises(TypeError, match="does not take a socket"):
+        development._held(len, 7)
+
+
+def test_sockets_are_not_duplicated_as_files(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows the number of a socket is no descriptor."""
+    (project / "chat.py").write_text("import os\ndel os.dup\n" + CHAT)
+    port = free_port()
+    with process(project, *args(port, "--debug")) as server:
+        assert server.wait_for(port).text == "first"
+        assert echo(port, "salem") == "salem"
+
+
 def test_development_is_loaded_for_development_only() -> None:
     done = run(Path(), "-c", "import sys, torsyq; print('torsyq.development' in sys.modules)")
     assert done.stdout == "False\n", (done, sys.path)

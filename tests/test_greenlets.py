@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 import typing as t
 from pathlib import Path
+from unittest import mock
 
 import pytest
+
+from torsyq import greenlets
 
 from .servers import run
 
@@ -228,3 +231,19 @@ for path in "/whole", "/streamed":
         print(client().post(path, environ_overrides=late).text)
     joinall([sending])
 """) == ["body", "body"]
+
+
+def test_where_a_wait_cannot_be_interrupted_one_waits_in_short_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that Ctrl+C ends a command that is ``async def`` on Windows before Python 3.14."""
+    monkeypatch.setattr(greenlets, "UNINTERRUPTIBLE", True)
+    monkeypatch.setattr(greenlets, "GLANCE", 0.001)
+    latch = greenlets.new_latch()
+    lock = mock.Mock(acquire=mock.Mock(side_effect=[False, False, True]))
+    with monkeypatch.context() as patch:
+        patch.setattr(latch, "_lock", lock)
+        latch.acquire()
+    assert lock.acquire.call_args_list == [mock.call(timeout=0.001)] * 3
+    greenlets.start_thread(latch.release, "opener")
+    latch.acquire()

@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 import typing as t
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +25,7 @@ from werkzeug._internal import _log
 from werkzeug.serving import is_running_from_reloader
 from werkzeug.serving import make_server
 
+from .greenlets import GLANCE
 from .interface import better_on_asgi
 from .interface import beyond_wsgi
 from .logging import printable
@@ -100,17 +102,18 @@ def run_on_loop(
     with TemporaryDirectory() as folder:
         pair = _certificate(ssl_context, folder, hostname)
         if is_running_from_reloader():
-            listener = None
-            fd = int(os.environ["WERKZEUG_SERVER_FD"])
+            listener = socket.socket(fileno=int(os.environ["WERKZEUG_SERVER_FD"]))
         else:
-            # Werkzeug's, for its messages. It only holds the socket, also while code is reloaded.
-            listener = make_server(hostname, port, application, ssl_context=pair)
-            listener.socket.set_inheritable(True)
-            fd = listener.fileno()
-            os.environ["WERKZEUG_SERVER_FD"] = str(fd)
-            listener.log_startup()
+            # Werkzeug's, for its messages. Its socket, which speaks TLS by itself, is held here
+            # as a plain one, also while code is reloaded.
+            server = make_server(hostname, port, application, ssl_context=pair)
+            listener = socket.fromfd(server.fileno(), server.address_family, server.socket_type)
+            listener.set_inheritable(True)
+            os.environ["WERKZEUG_SERVER_FD"] = str(listener.fileno())
+            server.log_startup()
+            server.server_close()
             _log("info", f" * Interface: asgi, on {find_engine()}\nPress CTRL+C to quit")
-        engine = Engine(application, fd, pair)
+        engine = Engine(application, listener, pair)
         try:
             if use_reloader:
                 from werkzeug._reloader import run_with_reloader
@@ -120,8 +123,7 @@ def run_on_loop(
                 engine.run_to_signal()
         finally:
             engine.stop()
-            if listener is not None:
-                listener.server_close()
+            listener.close()
 
 
 def _add_debugger(app: Flask, hostname: str) -> None:
@@ -154,14 +156,14 @@ class Engine:
     """An ASGI server in a thread.
 
     :param app: the app to serve.
-    :param fd: the socket that listens.
+    :param listener: the socket that listens.
     :param pair: the files of a certificate and its key.
     """
 
-    def __init__(self, app: Flask, fd: int, pair: tuple[str, str] | None) -> None:
+    def __init__(self, app: Flask, listener: socket.socket, pair: tuple[str, str] | None) -> None:
         self.app, self.pair = app, pair
         self.name = find_engine()
-        self._fd = fd
+        self._listener = listener
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = threading.Event()
         self._has_failed = False
@@ -196,8 +198,7 @@ class Engine:
             ssl_key=key,
         )
         # It has no option for a socket that is open already.
-        holder: t.Any = granian._granian.SocketHolder
-        server._shd = holder(os.dup(self._fd), False, 128)
+        server._shd = _held(granian._granian.SocketHolder, self._listener.dup().detach())
         server._init_shared_socket = lambda: None
         self._tell = server.stop
         await server.serve()
@@ -216,14 +217,14 @@ class Engine:
         )
         server = uvicorn.Server(config)
         self._tell = lambda: setattr(server, "should_exit", True)
-        await server.serve(sockets=[socket.socket(fileno=os.dup(self._fd))])
+        await server.serve(sockets=[self._listener.dup()])
 
     async def _on_hypercorn(self) -> None:
         from hypercorn.asyncio import serve
         from hypercorn.config import Config
 
         config = Config()
-        config.bind = [f"fd://{os.dup(self._fd)}"]
+        config.bind = [f"fd://{self._listener.dup().detach()}"]
         config.certfile, config.keyfile = self.pair or (None, None)
         config.loglevel = "WARNING"
         config.graceful_timeout = 1
@@ -241,7 +242,8 @@ class Engine:
         threading.Thread(target=self.run, daemon=True).start()
         try:
             # Not Thread.join(): interrupted by a signal, it takes the thread for ended.
-            self._ended.wait()
+            while not self._ended.wait(GLANCE):
+                pass
         except KeyboardInterrupt:
             return
         if self._has_failed:
@@ -278,6 +280,14 @@ class Engine:
             headers = [(b"content-type", b"text/plain")]
             await watched({"type": "http.response.start", "status": 500, "headers": headers})
             await send({"type": "http.response.body", "body": b"Internal Server Error"})
+
+
+def _held(holder: t.Any, fd: int) -> t.Any:
+    """The socket *fd* as granian holds it, who is told two things more on Linux, one on macOS."""
+    for more in [(False, 128), (False,), ()]:
+        with suppress(TypeError):
+            return holder(fd, *more)
+    raise TypeError(f"granian's {holder!r} does not take a socket in any way that is known")
 
 
 def _log_request(scope: Scope, status: int) -> None:

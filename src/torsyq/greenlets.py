@@ -12,6 +12,11 @@ import sys
 import threading
 import typing as t
 
+#: Whether Ctrl+C ends no wait for a lock: so it was on Windows before Python 3.14.
+UNINTERRUPTIBLE = sys.platform == "win32" and sys.version_info < (3, 14)
+#: Seconds after which Ctrl+C is seen there, between two waits.
+GLANCE = 0.5
+
 #: Gevent's hub of the thread from which one was started: where greenlets can run.
 _home: t.Any = None
 
@@ -46,6 +51,8 @@ def new_latch() -> Latch:
         return _GeventLatch()
     if _patcher("eventlet.patcher", "thread") is not None:
         return _EventletLatch()
+    if UNINTERRUPTIBLE:
+        return _PatientLatch()
     # PERF: a call of a coroutine takes 21 us with a bare lock, 25 with a concurrent.futures.Future.
     lock = threading.Lock()
     lock.acquire()
@@ -75,6 +82,17 @@ def real_lock() -> threading.Lock:
     from gevent.monkey import get_original
 
     return get_original("_thread", "allocate_lock")()  # type: ignore[no-any-return]
+
+
+class _PatientLatch:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self.release = self._lock.release
+
+    def acquire(self) -> None:
+        while not self._lock.acquire(timeout=GLANCE):
+            pass
 
 
 class _GeventLatch:
