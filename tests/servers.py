@@ -161,7 +161,7 @@ def process(folder: Path, *args: str, doors: bool = True, **env: str) -> t.Itera
 
 
 def run(
-    folder: Path, *args: str, doors: bool = True, **env: str
+    folder: Path, *args: str, doors: bool = True, encoding: str | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python ...`` in a folder to its end."""
     return subprocess.run(
@@ -170,5 +170,6 @@ def run(
         env=environment(doors, **env),
         capture_output=True,
         text=True,
+        encoding=encoding,
         timeout=PATIENCE,
     )

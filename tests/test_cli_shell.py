@@ -42,9 +42,10 @@ def test_the_shell_has_the_app_and_what_its_processors_add(
 def test_the_shell_runs_the_users_startup_file(
     project: Path, runner: CliRunner, shelled: FlaskGroup
 ) -> None:
-    (project / "startup.py").write_text("started = 'yes'\n")
+    # In what it says to be written in, whatever the system's encoding is.
+    (project / "startup.py").write_bytes("# coding: cp1251\nstarted = 'да'\n".encode("cp1251"))
     os.environ["PYTHONSTARTUP"] = "startup.py"
-    assert "yes" in runner.invoke(shelled, ["shell"], input="print(started)\n").stdout
+    assert "да" in runner.invoke(shelled, ["shell"], input="print(started)\n").stdout
     os.environ["PYTHONSTARTUP"] = "not-there.py"
     assert "42" in runner.invoke(shelled, ["shell"], input="print(answer)\n").stdout
 

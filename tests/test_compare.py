@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import importlib.metadata
 import json
+import os
 import pathlib
 import runpy
 import sys
 import textwrap
+import types
 import typing as t
 
 import click
@@ -459,3 +461,24 @@ def test_the_child_as_a_script(tmp_path: pathlib.Path, monkeypatch: pytest.Monke
 
 def test_the_real_flask_is_the_release_that_is_claimed() -> None:
     assert importlib.metadata.version("flask") == "3.1.3"
+
+
+def test_windows_is_given_a_command_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a shell a backslash would say something about the letter behind it."""
+    ran: list[t.Any] = []
+    on_windows = types.SimpleNamespace(name="nt", environ=os.environ, pathsep=os.pathsep)
+    monkeypatch.setattr(compare, "os", on_windows)
+    monkeypatch.setattr("subprocess.run", lambda command, **options: ran.append(command))
+    compare._Sides("hello", [], 0, 1.0, r"C:\tools\reset.exe --all")._prepare("flask")
+    assert ran == [r"C:\tools\reset.exe --all"]
+
+
+def test_what_an_app_writes_need_not_be_text(tmp_path: pathlib.Path) -> None:
+    """Nor in this process's encoding, as it mostly is not on Windows."""
+    source = """
+    import sys
+    sys.stdout.buffer.write(b"\\xff\\x81")
+    sys.stderr.buffer.write("\\u049b".encode("utf-16"))
+    """
+    result = run(tmp_path, textwrap.dedent(source) + HELLO, "--repeat", "0")
+    assert result.exit_code == 0, result.output

@@ -35,6 +35,16 @@ from torsyq.views import MethodView
 from torsyq.views import View
 
 
+def test_the_prefix_of_python_may_be_the_project(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After ``python -m venv .`` on Windows, where :mod:`site` counts it to the packages' places."""
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr("site.getsitepackages", lambda: [str(tmp_path)])
+    see(tmp_path, "from flask import Flask\napp = Flask(__name__)\n")
+    assert doctor.own_sources(sys.modules["patient"].app) == [tmp_path / "patient.py"]
+
+
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[None]:
     """Apps are imported by the command: forget them, and the folders put on the path."""

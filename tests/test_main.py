@@ -64,3 +64,42 @@ def test_main_opens_the_doors_first(monkeypatch: pytest.MonkeyPatch) -> None:
         main()
     assert caught.value.code == 0
     assert sys.path[0] == torsyq.doors.path()
+
+
+KAZAKH = """
+from flask import Flask
+
+app = Flask(__name__)
+
+@app.get("/қала")
+def қала():
+    return ""
+
+@app.cli.command("сәлем")
+def hello():
+    "қош келдің ┌─┐"
+"""
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "cp437", "utf-8"])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("routes",),
+        ("doctor",),
+        ("compare", "--repeat", "0"),
+        ("shell",),
+        ("--help",),
+        ("run", "-h", "?"),
+    ],
+)
+def test_what_the_encoding_of_the_output_lacks_is_written_as_escapes(
+    tmp_path: Path, encoding: str, args: tuple[str, ...]
+) -> None:
+    """As in a file or a pipe on Windows. On Flask it is an error."""
+    (tmp_path / "қосымша.py").write_text(KAZAKH, "utf-8")
+    command = ("-m", "torsyq", "--app", "қосымша", *args)
+    done = run(tmp_path, *command, encoding=encoding, PYTHONIOENCODING=encoding)
+    assert "UnicodeEncodeError" not in done.stderr
+    if args != ("shell",):
+        assert ("қ" if encoding == "utf-8" else r"\u049b") in done.stdout

@@ -34,6 +34,7 @@ from ._params import CertParamType
 from ._params import SeparatedPathType
 from ._routes import routes_command
 from ._script import AppGroup
+from ._script import encodable
 from ._script import pass_script_info
 from ._script import ScriptInfo
 from ._script import with_appcontext
@@ -311,6 +312,10 @@ class FlaskGroup(AppGroup):
             click.secho(f"{traceback.format_exc()}\n", err=True, fg="red")
         return sorted(names)
 
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help, with the app's own words in what standard output can take."""
+        return encodable(super().get_help(ctx))
+
     def make_context(
         self,
         info_name: str | None,
@@ -353,7 +358,7 @@ def show_server_banner(debug: bool | None, app_import_path: str | None) -> None:
     if is_running_from_reloader():
         return
     if app_import_path is not None:
-        click.echo(f" * Serving Flask app '{app_import_path}'")
+        click.echo(encodable(f" * Serving Flask app '{app_import_path}'"))
     if debug is not None:
         click.echo(f" * Debug mode: {'on' if debug else 'off'}")
 

@@ -7,6 +7,7 @@ import typing as t
 import click
 
 from ..globals import current_app
+from ._script import encodable
 from ._script import with_appcontext
 
 if t.TYPE_CHECKING:
@@ -58,4 +59,4 @@ def _echo_table(titles: list[str], rows: Iterable[list[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
     for line in lines:
-        click.echo("  ".join(map(str.ljust, line, widths)))
+        click.echo(encodable("  ".join(map(str.ljust, line, widths))))

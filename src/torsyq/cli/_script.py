@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import typing as t
 from functools import update_wrapper
 from inspect import iscoroutine
@@ -85,6 +86,18 @@ class ScriptInfo:
             if app is not None:
                 return app
         return None
+
+
+def encodable(text: str) -> str:
+    """*text* as standard output takes it: what its encoding does not have is written as escapes.
+
+    In a file or a pipe that is the country's code page on Windows, which may lack a letter of a
+    name; then to print it would raise UnicodeEncodeError.
+    """
+    encoding = getattr(sys.stdout, "encoding", None)
+    if not encoding or sys.stdout.errors != "strict":
+        return text
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 pass_script_info = click.make_pass_decorator(ScriptInfo, ensure=True)

@@ -40,7 +40,7 @@ def _run_startup_file(names: dict[str, t.Any]) -> None:
     """Run the user's ``PYTHONSTARTUP``, as plain ``python`` does before the first prompt."""
     path = os.environ.get("PYTHONSTARTUP")
     if path and os.path.isfile(path):
-        with open(path) as file:
+        with open(path, "rb") as file:
             exec(compile(file.read(), path, "exec"), names)
 
 
@@ -55,5 +55,6 @@ def _prepare_line_editing(names: dict[str, t.Any]) -> None:
     except ImportError:
         pass
     else:
-        readline.set_completer(Completer(names).complete)
+        # Windows has no such module, unless somebody installs one.
+        readline.set_completer(Completer(names).complete)  # type: ignore[attr-defined,unused-ignore]
     hook()

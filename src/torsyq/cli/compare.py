@@ -19,6 +19,7 @@ from ..doors import path as doors_path
 from ._compare_diff import Difference
 from ._compare_diff import differences
 from ._compare_diff import excuse
+from ._script import encodable
 
 if t.TYPE_CHECKING:
     from ._script import ScriptInfo
@@ -86,7 +87,7 @@ def compare_command(
     records = read_requests(requests_file) if requests_file else []
     sides = _Sides(name, records, repeat, timeout, before)
     results = sides.compare()
-    click.echo(as_data(name, results) if as_json else as_text(name, results))
+    click.echo(as_data(name, results) if as_json else encodable(as_text(name, results)))
     ctx.exit(int(any(result.different for result in results)))
 
 
@@ -183,7 +184,9 @@ class _Sides:
         if not self.before:
             return
         try:
-            subprocess.run(shlex.split(self.before), env=_environment(side), check=True)
+            # Windows parts a command itself, and a backslash in it is only a backslash.
+            command = self.before if os.name == "nt" else shlex.split(self.before)
+            subprocess.run(command, env=_environment(side), check=True)
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
             raise click.ClickException(f"The command of --before failed: {error}") from None
 
@@ -197,6 +200,7 @@ class _Sides:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                errors="backslashreplace",
                 timeout=self.timeout,
             )
         except subprocess.TimeoutExpired:

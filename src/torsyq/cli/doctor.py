@@ -21,6 +21,7 @@ from ._doctor_imports import Extension
 from ._doctor_imports import used_extensions
 from ._doctor_routes import about_routes
 from ._doctor_routes import about_templates
+from ._script import encodable
 from ._script import ScriptInfo
 from .compare import named_app
 
@@ -56,7 +57,7 @@ def doctor_command(ctx: click.Context, app_import: str | None, as_json: bool) ->
     status is 1 when there are problems; hints alone leave it 0.
     """
     report = examine(app_import or named_app(ctx))
-    click.echo(as_data(report) if as_json else as_text(report))
+    click.echo(as_data(report) if as_json else encodable(as_text(report)))
     ctx.exit(int(report.problems > 0))
 
 
@@ -105,7 +106,9 @@ def own_sources(app: Flask) -> list[pathlib.Path]:
 
 def _library_places() -> list[str]:
     paths = sysconfig.get_paths()
-    return [paths["purelib"], paths["platlib"], paths["stdlib"], *site.getsitepackages()]
+    # On Windows the prefix itself is among them, which may be the folder of the project.
+    places = [place for place in site.getsitepackages() if place != sys.prefix]
+    return [paths["purelib"], paths["platlib"], paths["stdlib"], *places]
 
 
 def as_text(report: Report) -> str:
