@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import sys
+import threading
 import typing as t
 import urllib.request
 from contextlib import suppress
@@ -32,6 +33,7 @@ from torsyq import serve
 from torsyq.cli import ScriptInfo
 from torsyq.cli._checks import check_address
 from torsyq.cli._checks import check_certificate
+from torsyq.greenlets import GLANCE
 from torsyq.serve import AccessFormatter
 from torsyq.serve import check_app
 from torsyq.serve import serve_command
@@ -344,6 +346,17 @@ def test_the_access_log_shows_each_request_on_one_line(project: Path) -> None:
     assert r'- "GET /a\n\x1b[31m[INFO] forged HTTP/1.1" 404 ' in output
 
 
+def test_the_access_log_has_also_what_its_encoding_lacks(project: Path) -> None:
+    """Else there would be a traceback in the place of the line."""
+    port, args = options("--access-log", "--interface", "asgi")
+    with process(project, *args, PYTHONIOENCODING="cp1251") as server:
+        server.wait_for(port)
+        assert server.get(port, "/%D2%9B-last") is not None
+        output = server.wait_for_output("-last")
+    assert r'"GET /\u049b-last HTTP/1.1" 404' in output
+    assert "Traceback" not in output
+
+
 @pytest.mark.parametrize(
     ("app", "text", "code", "message"),
     [
@@ -470,6 +483,107 @@ def test_an_address_stays_free_after_the_check() -> None:
     check_address("127.0.0.1", port)
 
 
+def test_of_a_name_the_number_is_served_the_one_of_ipv4_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Granian takes no names. Systems differ in which of "localhost" they name first."""
+    found = socket.getaddrinfo("127.0.0.1", 0, type=socket.SOCK_STREAM)
+    six = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: [six, *found])
+    assert check_address("localhost", 0) == "127.0.0.1"
+
+
+def test_a_host_may_be_named(project: Path) -> None:
+    port, args = options("--host", "localhost")
+    with process(project, *args) as server:
+        assert server.wait_for(port).text.startswith("torsyq.app ")
+
+
+def test_on_windows_there_is_one_worker_and_no_banner_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: dict[str, t.Any] = {}
+    monkeypatch.setattr(serve, "check_app", lambda info: Trial([], 40))
+    monkeypatch.setattr(serve, "serve", lambda info, **options: seen.update(options))
+    monkeypatch.setattr(serve, "check_address", lambda host, port: host)
+    monkeypatch.setattr(sys, "platform", "win32")
+    result = CliRunner().invoke(serve_command, ["-w", "4", "-t", "5"], obj=ScriptInfo("hello"))
+    assert seen["workers"] == 1
+    assert " * Interface: wsgi, workers: 1, threads of each: 5\n" in result.output
+    assert " * On Windows granian has one worker." in result.output
+
+
+def test_where_a_wait_cannot_be_interrupted_the_server_waits_in_short_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that Ctrl+C is seen on Windows before Python 3.14."""
+    import granian.server
+
+    turns: list[float | None] = []
+    waiting = threading.Event.wait
+
+    def wait(event: threading.Event, timeout: float | None = None) -> bool:
+        turns.append(timeout)
+        if len(turns) == 3:
+            event.set()
+        return waiting(event, 0)
+
+    monkeypatch.setattr(threading.Event, "wait", wait)
+    monkeypatch.setattr(serve, "UNINTERRUPTIBLE", True)
+    monkeypatch.setattr(
+        granian.server.Server, "serve", lambda self, **options: self.main_loop_interrupt.wait()
+    )
+    serve.serve(
+        ScriptInfo("hello"),
+        host="127.0.0.1",
+        port=1,
+        workers=1,
+        threads=1,
+        cert=None,
+        access_log=False,
+        interface="asgi",
+        stop_timeout=1,
+    )
+    assert turns == [GLANCE] * 3
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_what_makes_the_app_and_cannot_be_handed_over_is_named(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As 'create_app' within a function, where processes are not forked."""
+    context: t.Any = multiprocessing.get_context(method)
+    monkeypatch.setattr(multiprocessing, "Process", context.Process)
+    with pytest.raises(click.ClickException, match="A worker cannot be told") as caught:
+        check_app(ScriptInfo(create_app=lambda: Flask("local")))
+    assert "<lambda>" in caught.value.message
+
+
+class Died:
+    """A process that has died before it took over its end of the pipe, which stays open."""
+
+    exitcode = 3
+
+    def __init__(self, target: object, args: tuple[object, t.Any]) -> None:
+        self.held = os.dup(args[1].fileno())
+        self.sentinel, left = multiprocessing.Pipe()
+        left.close()
+
+    def start(self) -> None:
+        pass
+
+    def join(self) -> None:
+        os.close(self.held)
+
+
+def test_a_trial_that_died_early_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows the parent holds the child's end until the child has taken it over."""
+    monkeypatch.setattr(multiprocessing, "Process", Died)
+    with pytest.raises(SystemExit) as caught:
+        check_app(ScriptInfo("hello"))
+    assert caught.value.code == 3
+
+
 def test_the_server_is_asked_for_what_the_options_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -550,6 +664,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         def __init__(self, target: t.Callable[..., None], args: tuple[t.Any, ...]) -> None:
             self.run = target
             self.args = args
+            self.sentinel, self.left = multiprocessing.Pipe()
 
         def start(self) -> None:
             try:

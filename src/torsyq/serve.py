@@ -17,7 +17,9 @@ import traceback
 import typing as t
 from contextlib import suppress
 from functools import partial
+from multiprocessing.connection import wait
 from pathlib import Path
+from pickle import PicklingError
 
 import click
 
@@ -27,6 +29,9 @@ from .cli import ScriptInfo
 from .cli import show_server_banner
 from .cli._checks import check_address
 from .cli._checks import check_certificate
+from .cli._script import encodable
+from .greenlets import GLANCE
+from .greenlets import UNINTERRUPTIBLE
 from .helpers import get_debug_flag
 from .interface import better_on_asgi
 
@@ -90,7 +95,11 @@ def serve_command(info: ScriptInfo, /, **options: t.Any) -> None:
     SIGTERM and Ctrl+C stop it: no new requests are taken, those in flight are finished.
     """
     _need_granian()
-    check_address(options["host"], options["port"])
+    # Granian takes no names.
+    options["host"] = check_address(options["host"], options["port"])
+    if sys.platform == "win32" and options["workers"] > 1:
+        click.echo(" * On Windows granian has one worker. Give it more --threads.", err=True)
+        options["workers"] = 1
     if options["cert"]:
         check_certificate(*options["cert"])
     trial = check_app(info)
@@ -136,13 +145,24 @@ def check_app(info: ScriptInfo) -> Trial:
     :param info: says which app
     :return: what the app contains that ASGI serves better, and its ``ASGI_THREADS``
     :raises SystemExit: the app could not be loaded; the reason is on stderr
+    :raises click.ClickException: what makes the app cannot be handed to another process
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
     trial = multiprocessing.Process(target=_try_app, args=(info, sender))
-    trial.start()
+    try:
+        trial.start()
+    except (AttributeError, PicklingError, TypeError) as error:
+        raise click.ClickException(
+            f"A worker cannot be told how to make the app: {error}. Where processes are not forked"
+            " (Windows, macOS, Python 3.14), that is a function at the top of a module, which is"
+            " found by its name. Usually 'create_app' is a lambda or within another function."
+        ) from None
     # This end is the child's alone, so that reading ends when the child does.
     sender.close()
     try:
+        # On Windows reading does not end when the child does before it has taken over its end.
+        if receiver not in wait([receiver, trial.sentinel]):
+            raise EOFError
         result = Trial(*receiver.recv())
     except EOFError:
         trial.join()
@@ -181,9 +201,9 @@ class AccessFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, printable whatever the request was."""
         line = super().format(record)
-        if line.isprintable():
-            return line
-        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        if not line.isprintable():
+            line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        return encodable(line)
 
 
 # Replaces granian's formatters, hence the first, which is granian's own.
@@ -245,9 +265,20 @@ def serve(
         respawn_failed_workers=True,
         workers_kill_timeout=stop_timeout,
     )
+    if UNINTERRUPTIBLE:
+        server.main_loop_interrupt = _InterruptibleEvent()
     # A partial, since it is pickled where processes are not forked.
     loader = partial(_load_in_worker, info, interface, threads)
     server.serve(target_loader=loader, wrap_loader=False)
+
+
+class _InterruptibleEvent(threading.Event):
+    """Waits in short turns, so that Ctrl+C is seen in between."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        while not super().wait(GLANCE):
+            pass
+        return True
 
 
 def _load_in_worker(info: ScriptInfo, interface: str, threads: int) -> t.Callable[..., t.Any]:

@@ -8,7 +8,7 @@ import socket
 import click
 
 
-def check_address(host: str, port: int) -> None:
+def check_address(host: str, port: int) -> str:
     """Bind to the address for a moment.
 
     Granian lets several servers share a port, so a server that was forgotten, or another
@@ -16,17 +16,18 @@ def check_address(host: str, port: int) -> None:
 
     :param host: the interface to bind to
     :param port: the port to bind to; 0 lets the system choose and is always free
+    :return: the number that the name of a host stands for, of IPv4 if it has one
     :raises click.ClickException: it cannot be bound; says why
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
         with socket.socket(family, kind, protocol) as probe:
             if os.name == "posix":
                 # What a server stopped a moment ago leaves behind is no obstacle.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
+        return str(address[0])
     except OSError as error:
         raise click.ClickException(
             f"The server cannot listen on {host} port {port}: {error.strerror or error}."
