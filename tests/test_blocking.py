@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import threading
 import time
 import weakref
 from types import FunctionType
@@ -61,6 +62,23 @@ def test_each_time_is_told_once(
 
     client.get("/")
     assert len([r for r in caplog.records if "blocked" in r.message]) == 1
+
+
+def test_where_no_thread_can_be_started_nobody_watches(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in Pyodide, where requests are answered all the same."""
+    app.debug = True
+
+    @app.get("/")
+    async def view() -> str:
+        return "salem"
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    assert asyncio.run(exchange(app)).body == b"salem"
 
 
 def test_without_debug_mode_nobody_watches(

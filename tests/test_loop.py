@@ -11,6 +11,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from contextvars import copy_context
+from pathlib import Path
 from types import coroutine
 
 import pytest
@@ -30,6 +31,7 @@ from torsyq.loop import run_in_thread
 from torsyq.loop import serving_loop
 from torsyq.loop import within
 
+from .servers import run
 from .servers import until
 
 colour: ContextVar[str] = ContextVar("colour", default="none")
@@ -501,6 +503,30 @@ def test_a_loop_that_cannot_be_made_is_the_callers_error(monkeypatch: pytest.Mon
 
 
 # Within a context.
+
+
+def test_where_no_thread_can_be_started_it_is_said_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in Pyodide, which has none."""
+
+    def fail(*args: object) -> t.NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    async def view() -> str:
+        return "salem"
+
+    monkeypatch.setattr(loop, "_loop", None)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "start_thread", fail)
+        with pytest.raises(RuntimeError, match="no thread can be started .* over ASGI"):
+            run_coroutine(view)()
+    assert run_coroutine(view)() == "salem"
+
+
+def test_a_system_without_fork_has_nothing_to_forget() -> None:
+    program = "import os; del os.register_at_fork, os.fork; import torsyq"
+    assert run(Path(), "-c", program).returncode == 0
 
 
 def test_what_is_set_within_a_context_stays_there() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
+import typing as t
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +18,7 @@ from torsyq.workers import InPlace
 from torsyq.workers import WorkerThreads
 
 from .asgi import Exchange
+from .asgi import exchange
 from .asgi import scope
 from .asgi import until
 from .servers import PATIENCE
@@ -56,6 +59,32 @@ def test_in_place_means_here() -> None:
     assert InPlace().submit(threading.get_ident).result(0) == threading.get_ident()
     with pytest.raises(ZeroDivisionError):
         InPlace().submit(lambda: 1 / 0).result(0)
+
+
+def test_without_threads_all_runs_on_the_loop(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in Pyodide: a stream, then, is sent when all of it is there."""
+    here = threading.get_ident()
+
+    @app.get("/")
+    def index() -> str:
+        return str(threading.get_ident() == here)
+
+    @app.get("/stream")
+    def stream() -> t.Iterator[str]:
+        yield "a"
+        yield str(threading.get_ident() == here)
+
+    @app.get("/async")
+    async def on_loop() -> str:
+        return str(threading.get_ident() == here)
+
+    app.before_request(lambda: None)
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    assert isinstance(app.thread_pool, InPlace)
+    monkeypatch.undo()
+    assert asyncio.run(exchange(app)).body == b"True"
+    assert asyncio.run(exchange(app, "/stream")).body == b"aTrue"
+    assert asyncio.run(exchange(app, "/async")).body == b"True"
 
 
 def test_the_sync_functions_of_a_request_share_a_thread(app: Flask, anyclient: FlaskClient) -> None:

@@ -22,6 +22,7 @@ from .lazy import deferred
 from .loop import Call
 from .loop import current_ending
 from .loop import Ending
+from .loop import runs_here
 from .statuses import STATUS_LINES
 
 if t.TYPE_CHECKING:
@@ -256,6 +257,9 @@ class Answer(Ending):
                     self.to_close = body
                     return None
                 return self._ahead[0]
+            if runs_here(self.loop):
+                # Where there are no threads: nothing can be sent before all of it is there.
+                return [*self._written, *body]
             for piece in body:
                 if self.has_come:
                     return []

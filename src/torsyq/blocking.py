@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import typing as t
+from contextlib import suppress
 from functools import cache
 from functools import wraps
 from time import sleep
@@ -93,7 +94,9 @@ class LoopWatch:
         self._wake.set()
         if not self._is_watching:
             self._is_watching = True
-            threading.Thread(target=self._watch, name="torsyq-loop-watch", daemon=True).start()
+            # In a browser no thread can be started: nobody watches.
+            with suppress(RuntimeError):
+                threading.Thread(target=self._watch, name="torsyq-loop-watch", daemon=True).start()
 
     def __exit__(self, *exc_info: object) -> None:
         self._inside -= 1

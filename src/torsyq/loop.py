@@ -51,7 +51,14 @@ def lasting_loop() -> asyncio.AbstractEventLoop:
     with _lock:
         if _loop is None:
             made, errors = new_latch(), list[BaseException]()
-            start_thread(partial(_run_loop, made, errors), "torsyq-loop")
+            try:
+                start_thread(partial(_run_loop, made, errors), "torsyq-loop")
+            except RuntimeError as error:
+                raise RuntimeError(
+                    "Sync code cannot wait for an async function here, since no thread can be"
+                    " started to run it. Where there are no threads at all, as in Pyodide, call"
+                    " the app over ASGI: 'await app(scope, receive, send)'."
+                ) from error
             made.acquire()
             if errors:
                 raise errors[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import typing as t
 from concurrent.futures import Executor
 from concurrent.futures import Future
@@ -16,6 +17,9 @@ from .greenlets import spawn
 
 def new_pool(count: int, name: str) -> Executor:
     """Threads, or greenlets where gevent has put these in their place."""
+    if sys.platform == "emscripten":
+        # In a browser there are no threads. What runs in place holds up the loop meanwhile.
+        return InPlace()
     return Greenlets() if can_spawn() else WorkerThreads(count, name)
 
 
