@@ -5,8 +5,10 @@ from __future__ import annotations
 import enum
 import io
 import mimetypes
+import ntpath
 import os
 import time
+import types
 import typing as t
 from pathlib import Path
 
@@ -405,6 +407,43 @@ def test_headers_stay_in_order() -> None:
             "Date",
             "Accept-Ranges",
         ]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("style.css", 200),
+        ("./style.css", 200),
+        ("../static/style.css", 404),
+        ("C:/static/style.css", 404),
+        (r"..\static\style.css", 404),
+        (r"\static\style.css", 404),
+        ("//host/share/style.css", 404),
+        ("sub/nul.css", 404),
+        ("CON", 404),
+    ],
+)
+def test_on_windows_each_path_is_judged_by_werkzeug(
+    root: Path, monkeypatch: pytest.MonkeyPatch, path: str, status: int
+) -> None:
+    """Which knows its drives, devices and backslashes: all these files are there, if one asks."""
+    for name in ("nul.css", "C:/static/style.css", r"..\static\style.css", "CON"):
+        file = root / ("sub/" if name == "nul.css" else "") / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("a file on Linux")
+    windows = types.SimpleNamespace(name="nt", path=ntpath)
+    monkeypatch.setattr("werkzeug.security.os", windows)
+    monkeypatch.setattr("werkzeug.security._os_alt_seps", ["\\"])
+    monkeypatch.setattr(files, "_POSIX", False)
+    app = Flask("tests", root_path=str(root))
+    with app.test_request_context():
+        try:
+            answer = torsyq.send_from_directory(root, path)
+        except NotFound:
+            assert status == 404
+        else:
+            assert (answer.status_code, status) == (200, 200)
+            answer.close()
 
 
 @pytest.mark.parametrize("framework", [flask, torsyq])
