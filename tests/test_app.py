@@ -216,6 +216,11 @@ def test_setting_debug_makes_templates_reload(framework: Framework) -> None:
     pinned.config["TEMPLATES_AUTO_RELOAD"] = False
     pinned.debug = True
     assert not pinned.jinja_env.auto_reload
+    told_later = framework.Flask("told_later")
+    told_later.jinja_options = {"auto_reload": False}
+    told_later.debug = True
+    told_later.config["TEMPLATES_AUTO_RELOAD"] = False
+    assert told_later.jinja_env.auto_reload
 
 
 @frameworks

@@ -10,6 +10,7 @@ import pytest
 from werkzeug.datastructures import FileStorage
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import Forbidden
 from werkzeug.exceptions import NotFound
 
 import torsyq
@@ -109,6 +110,24 @@ def test_popping_in_the_wrong_order_is_an_error(framework: t.Any) -> None:
 
     # In a copy of the context variables, since it leaves them in disorder.
     contextvars.copy_context().run(pop_in_the_wrong_order)
+
+
+@frameworks
+def test_the_url_is_matched_even_where_the_request_is_refused_beforehand(framework: t.Any) -> None:
+    class Refused(framework.Request):  # type: ignore[misc]
+        def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.routing_exception = Forbidden()
+
+    app = framework.Flask("t")
+    app.request_class = Refused
+    seen: list[t.Any] = []
+    app.before_request(
+        lambda: seen.append((framework.request.endpoint, framework.request.view_args))
+    )
+    app.add_url_rule("/<int:number>", "page", lambda number: "")
+    assert app.test_client().get("/5").status_code == 403
+    assert seen == [("page", {"number": 5})]
 
 
 def test_an_error_ends_the_context_with_itself(app: Flask) -> None:

@@ -228,6 +228,52 @@ def test_an_app_context_left_in_a_request_is_an_error_after_teardown(framework: 
 
 
 @frameworks
+@pytest.mark.parametrize("waits_for_the_end", [True, False])
+def test_an_app_context_left_in_a_request_is_not_there_for_the_next(
+    framework: t.Any, waits_for_the_end: bool
+) -> None:
+    def leave_and_ask() -> None:
+        app = framework.Flask("t")
+        seen: list[t.Any] = []
+        if waits_for_the_end:
+            app.teardown_appcontext(lambda error: seen.append(framework.g.get("user")))
+
+        @app.get("/leave")
+        def leave() -> str:
+            app.app_context().push()
+            app.app_context().push()
+            framework.g.user = "alice"
+            return ""
+
+        app.add_url_rule(
+            "/ask", view_func=lambda: framework.g.get("user", "nobody"), endpoint="ask"
+        )
+        with pytest.raises(AssertionError, match="Popped wrong app context"):
+            get(app, "/leave")
+        assert not framework.has_app_context()
+        assert get(app, "/ask") == "nobody"
+        assert seen == (["alice", None] if waits_for_the_end else [])
+
+    contextvars.copy_context().run(leave_and_ask)
+
+
+@frameworks
+def test_what_was_left_is_not_there_again_when_it_is_popped_late(framework: t.Any) -> None:
+    def pop_late() -> None:
+        app = framework.Flask("t")
+        first, second = app.app_context(), app.app_context()
+        first.push()
+        second.push()
+        with pytest.raises(AssertionError, match="Popped wrong app context"):
+            first.pop()
+        with pytest.raises(LookupError, match=r"<ContextVar name='\w+.app_ctx'"):
+            second.pop()
+        assert not framework.has_app_context()
+
+    contextvars.copy_context().run(pop_late)
+
+
+@frameworks
 def test_the_request_s_own_app_context_may_be_pushed_once_more(framework: t.Any) -> None:
     app, g = framework.Flask("t"), framework.g
     torn: list[object] = []

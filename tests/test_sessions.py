@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from itsdangerous import URLSafeTimedSerializer
 from markupsafe import Markup
 from werkzeug.datastructures import CallbackDict
+from werkzeug.datastructures import HeaderSet
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -229,6 +230,17 @@ class TestSameAnswerAsFlask:
 
         status, headers, _ = answer(framework, view)
         assert (status, dict(headers)["Vary"]) == (200, "Cookie")
+
+    @pytest.mark.parametrize("framework", [flask, torsyq])
+    def test_a_response_class_may_vary_in_a_way_of_its_own(self, framework: t.Any) -> None:
+        class NeverVaries(framework.Response):  # type: ignore[misc]
+            vary = HeaderSet()
+
+        app = framework.Flask("t")
+        app.secret_key = "k"
+        app.response_class = NeverVaries
+        app.add_url_rule("/", "page", lambda: str(framework.session.get("a")))
+        assert "Vary" not in app.test_client().get("/").headers
 
     @pytest.mark.parametrize("framework", [flask, torsyq])
     def test_its_end_is_asked_for_before_it_is_written(self, framework: t.Any) -> None:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 import flask
 import flask.templating
 import jinja2
+import jinja2.ext
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -216,6 +217,9 @@ class TestContext:
             yield
             env.finalize = lambda value: f"<{value}>"
             yield
+            env.finalize = None
+            env.is_async = True
+            yield
 
         source = "{{ 'ab<'|twice }}{% if 2 is odd %}\nodd{% endif %}{%= x =%}"
 
@@ -227,6 +231,52 @@ class TestContext:
                         yield framework.render_template_string(source, x="&")
                     except jinja2.TemplateError as error:
                         yield str(error)
+
+        assert list(seen(torsyq)) == list(seen(flask))
+
+    def test_what_a_text_is_compiled_to_may_depend_on_the_request(self) -> None:
+        def seen(framework: t.Any, source: str, **options: t.Any) -> list[str]:
+            app = framework.Flask("app")
+            app.jinja_options = options
+
+            class Shouting(jinja2.ext.Extension):
+                def preprocess(
+                    self, source: str, name: str | None, filename: str | None = None
+                ) -> str:
+                    return source.replace("hello", framework.request.args["say"])
+
+            if "shouting" in source:
+                app.jinja_env.add_extension(Shouting)
+            app.template_filter("say")(lambda text: framework.request.args["say"] + text)
+            app.template_test("said")(lambda text: text == framework.request.args["say"])
+            app.select_jinja_autoescape = lambda name: framework.request.args["say"] == "a"
+            app.add_url_rule("/", "page", lambda: framework.render_template_string(source, x="<"))
+            client = app.test_client()
+            return [client.get(f"/?say={word}").text for word in "aab"]
+
+        for source in (
+            "{{ 'x'|say }}",
+            "{{ x|say }}",
+            "{{ 'x'|say|upper }}",
+            "{{ ('x' if 1 else x)|say }}",
+            "{{ (1 or x)|string|say }}",
+            "{% if 'a' is said %}yes{% endif %}",
+            "{% filter say %}x{% endfilter %}",
+            "{{ '<' }}",
+            "hello shouting",
+        ):
+            assert seen(torsyq, source) == seen(flask, source), source
+        finalize = {"finalize": lambda value: f"{value}{flask.request.args['say']}"}
+        ours = {"finalize": lambda value: f"{value}{torsyq.request.args['say']}"}
+        assert seen(torsyq, "{{ 1 }}", **ours) == seen(flask, "{{ 1 }}", **finalize)
+
+    def test_a_text_that_was_rendered_follows_the_style_of_translations(self) -> None:
+        def seen(framework: t.Any) -> t.Iterator[str]:
+            env = framework.Flask("app").jinja_env
+            env.add_extension("jinja2.ext.i18n")
+            for newstyle in False, True, False:
+                env.install_gettext_callables(lambda text: f"{text}!", str, newstyle=newstyle)
+                yield env.from_string("{% trans %}hello {{ name }}{% endtrans %}").render(name="<")
 
         assert list(seen(torsyq)) == list(seen(flask))
 

@@ -313,7 +313,7 @@ class RequestContext(_Pushable):
         # COMPAT: some extensions set an interface that derives from nothing.
         if not getattr(app.session_interface, "_lazy", False):
             self._open_session_at_once()
-        if self.request.routing_exception is None:
+        if self._has_plain_url or self.url_adapter is not None:
             self.match_request()
 
     async def push_async(self) -> None:
@@ -379,6 +379,7 @@ class RequestContext(_Pushable):
                 # Where nobody looked at it, or waits for its end, it need never have been.
                 is_wanted = (
                     self._has_app_ctx
+                    or _pushed_app_context(None) is not None  # left by mistake
                     or app.teardown_appcontext_funcs
                     or appcontext_tearing_down.receivers
                     or appcontext_popped.receivers
@@ -423,6 +424,7 @@ class RequestContext(_Pushable):
                 # Where nobody looked at it, or waits for its end, it need never have been.
                 is_wanted = (
                     self._has_app_ctx
+                    or _pushed_app_context(None) is not None  # left by mistake
                     or app.teardown_appcontext_funcs
                     or appcontext_tearing_down.receivers
                     or appcontext_popped.receivers

@@ -187,21 +187,33 @@ class AppContext(_Pushable):
         if appcontext_pushed.receivers:
             await appcontext_pushed.send_async(self.app, _sync_wrapper=self.app._sync_wrapper)
 
-    def _outlive_request(self) -> AppContext | None:
+    def _outlive_request(self) -> None:
         """Be current without the request, which is not any more, for as long as it takes to end.
 
-        :return: what was pushed onto this one and not popped.
+        Where the request left another one pushed, that stays current, so that it is found below.
         """
-        over = _pushed_app_context(None)
-        self._pushes = _enter_app_context(self), None
-        return over
+        here = _enter_app_context(self) if _pushed_app_context(None) is None else None
+        self._pushes = here, None  # type: ignore[assignment]
+
+    def _leave(self) -> AppContext:
+        """Make the context before this one current; give what was."""
+        current = _pushed_app_context(None) or _not_pushed(_cv_app)
+        # Read here: a teardown function may have pushed or popped it.
+        token, self._pushes = self._pushes or _not_pushed(_cv_app)
+        if token is None:
+            # SECURITY: what a request left may not meet the next one, with what is in its g.
+            _enter_app_context(None)
+        else:
+            _leave_app_context(token)
+        return current
 
     def pop(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """Run the teardown functions and make the context before this one current again.
 
         :raises AssertionError: another context was pushed after this one and is still there.
         """
-        over = self._outlive_request() if self._pushes is _WITH_REQUEST else None
+        if self._pushes is _WITH_REQUEST:
+            self._outlive_request()
         pushes = self._pushes or _not_pushed(_cv_app)
         try:
             if pushes[-1] is None:
@@ -209,10 +221,7 @@ class AppContext(_Pushable):
                     exc = sys.exc_info()[1]
                 self.app.do_teardown_appcontext(exc)
         finally:
-            current = over or _pushed_app_context(None)
-            # Read again: a teardown function may have pushed or popped it.
-            token, self._pushes = self._pushes or _not_pushed(_cv_app)
-            _leave_app_context(token)
+            current = self._leave()
 
         if current is not self:
             raise _popped_wrong("app", current, self)
@@ -221,7 +230,8 @@ class AppContext(_Pushable):
 
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
-        over = self._outlive_request() if self._pushes is _WITH_REQUEST else None
+        if self._pushes is _WITH_REQUEST:
+            self._outlive_request()
         pushes = self._pushes or _not_pushed(_cv_app)
         try:
             if pushes[-1] is None:
@@ -229,10 +239,7 @@ class AppContext(_Pushable):
                     exc = sys.exc_info()[1]
                 await self.app.do_teardown_appcontext_async(exc)
         finally:
-            current = over or _pushed_app_context(None)
-            # Read again: a teardown function may have pushed or popped it.
-            token, self._pushes = self._pushes or _not_pushed(_cv_app)
-            _leave_app_context(token)
+            current = self._leave()
 
         if current is not self:
             raise _popped_wrong("app", current, self)

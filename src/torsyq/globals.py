@@ -79,6 +79,9 @@ class _CurrentAppContext:
     set = _cv_pushed_app.set
     reset = _cv_pushed_app.reset
 
+    def __repr__(self) -> str:
+        return repr(_cv_pushed_app)
+
     def get(self, default: t.Any = _missing, /) -> t.Any:
         ctx = _pushed_app_context(None)
         if ctx is not None:

@@ -331,7 +331,7 @@ class SecureCookieSessionInterface(SessionInterface):
 
 
 def _vary_by_cookie(response: t.Any) -> None:
-    if isinstance(response, Response):
+    if isinstance(response, Response) and type(response).vary is Response.vary:
         response._vary_by("Cookie")
     else:
         response.vary.add("Cookie")

@@ -12,8 +12,10 @@ from jinja2 import Environment as BaseEnvironment
 from jinja2 import nodes
 from jinja2 import Template
 from jinja2 import TemplateNotFound
+from jinja2.filters import FILTERS
 from jinja2.runtime import Context
 from jinja2.runtime import new_context
+from jinja2.tests import TESTS
 from jinja2.utils import LRUCache
 
 from ._template_context import _default_template_ctx_processor as _default_template_ctx_processor
@@ -44,13 +46,23 @@ _KEPT_LENGTH = 1 << 14
 # Filters and tests, since what they make of constants is known beforehand.
 _compiling_depends_on = attrgetter(
     "filters", "tests", "extensions", "policies", "autoescape", "finalize", "optimized", "undefined",
+    "is_async", "code_generator_class", "newstyle_gettext",
     "block_start_string", "block_end_string", "variable_start_string", "variable_end_string",
     "comment_start_string", "comment_end_string", "line_statement_prefix", "line_comment_prefix",
     "trim_blocks", "lstrip_blocks", "newline_sequence", "keep_trailing_newline",
 )  # fmt: skip
 
+# Tells "not compiled yet" from "to be compiled each time", which is None.
+_unknown: t.Any = object()
+
 # What ``row.items`` means in a template although the row has an item of that name.
 _dict_attributes = frozenset(dir(dict))
+
+
+def _may_be_constant(node: nodes.Node) -> bool:
+    # What has a name in it is no constant, but where the name need not be read: ``1 or name``.
+    kinds = {type(inner) for inner in node.find_all(nodes.Expr)}
+    return nodes.Name not in kinds or not kinds.isdisjoint({nodes.CondExpr, nodes.And, nodes.Or})
 
 
 class _Template(Template):
@@ -91,6 +103,9 @@ class Environment(BaseEnvironment):
 
     template_class = _Template
 
+    # Set by Jinja's extension for translations, where that is used.
+    newstyle_gettext = False
+
     def __init__(self, app: App, **options: t.Any) -> None:
         if "loader" not in options:
             options["loader"] = app.create_global_jinja_loader()
@@ -124,12 +139,37 @@ class Environment(BaseEnvironment):
                 value.copy() if type(value) is dict else value for value in settings
             )
             self._compiled.clear()
-        code: CodeType | None = self._compiled.get(source)
-        if code is None:
+        # An override of the app's may look at the request.
+        escapes = self.autoescape(None) if callable(self.autoescape) else self.autoescape
+        key = source, bool(escapes)
+        code: CodeType | None = self._compiled.get(key, _unknown)
+        if code is _unknown:
             code = self.compile(source)
-            self._compiled[source] = code
+            self._compiled[key] = code if self._compiles_always_alike(source) else None
+        elif code is None:
+            code = self.compile(source)
         cls = template_class or self.template_class
         return cls.from_code(self, code, self.make_globals(globals), None)
+
+    def _compiles_always_alike(self, source: str) -> bool:
+        """Whether nothing but Jinja has a say in what *source* is compiled to.
+
+        What ``finalize`` and the app's own filters and tests make of a constant is part of the
+        code, and may depend on the request: ``{{ "hello"|translate }}``.
+        """
+        if self.finalize is not None:
+            return False
+        if any(
+            type(extension).__module__ != "jinja2.ext" for extension in self.extensions.values()
+        ):
+            return False
+        filters = {name for name, f in self.filters.items() if f is not FILTERS.get(name)}
+        tests = {name for name, f in self.tests.items() if f is not TESTS.get(name)}
+        return not any(
+            node.name in (filters if type(node) is nodes.Filter else tests)
+            and _may_be_constant(node)
+            for node in self.parse(source).find_all((nodes.Filter, nodes.Test))
+        )
 
     def getattr(self, obj: t.Any, attribute: str) -> t.Any:
         """What ``obj.attribute`` is in a template: an attribute, else an item.

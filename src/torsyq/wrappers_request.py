@@ -64,6 +64,8 @@ _reading_steps = frozenset(
 )
 # What of that an app may put onto a single request, for its files.
 _file_steps = frozenset({"_get_file_stream", "form_data_parser_class", "make_form_data_parser"})
+# COMPAT: Werkzeug's constructor sets these. Where a subclass has a setter for one, it is called.
+_set_at_first = "scheme", "server", "root_path", "path", "query_string", "headers", "remote_addr"
 _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 # What it may replace of that and of closing the files in it.
 _closing_steps = frozenset({"_load_form_data", "_parse_form_data", "close", "files"})
@@ -109,6 +111,9 @@ class Request(RequestBase):
     # Nobody replaced what tells the blueprints.
     _plainly_routed: t.ClassVar[bool] = True
 
+    # What the constructor sets, since a subclass has it in another way.
+    _set_at_once: t.ClassVar[tuple[str, ...]] = ()
+
     # Whether closing has anything to do: there are files, or a subclass closes more.
     _to_close = False
 
@@ -132,6 +137,8 @@ class Request(RequestBase):
         self.shallow = shallow
         # PERF: read three times, faster from here than from the class.
         self.routing_exception = None
+        for name in self._set_at_once:
+            setattr(self, name, getattr(Request, name).fget(self))
         if populate_request and not shallow:
             environ["werkzeug.request"] = self
 
@@ -140,6 +147,7 @@ class Request(RequestBase):
         own: set[str] = set().union(*map(vars, cls.__mro__[: cls.__mro__.index(Request)]))
         cls._plain = _reading_steps.isdisjoint(own)
         cls._plainly_routed = own.isdisjoint({"blueprint", "endpoint"})
+        cls._set_at_once = tuple(name for name in _set_at_first if name in own)
         # What is overridden may keep files where only closing finds them.
         if not _closing_steps.isdisjoint(own):
             cls._to_close = True

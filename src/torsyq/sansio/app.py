@@ -105,6 +105,8 @@ class App(Websockets):
     #: What :meth:`test_cli_runner` makes; None stands for :class:`.FlaskCliRunner`.
     test_cli_runner_class: type[FlaskCliRunner] | None = None
 
+    # Whether templates reload because "debug" was set; None where it was not, or that is configured.
+    _auto_reload: bool | None = None
     # Whether a rule has "stream_body".
     _streaming_rules = False
 
@@ -189,7 +191,10 @@ class App(Websockets):
     @shared
     def jinja_env(self) -> Environment:
         """The Jinja environment, made by :meth:`create_jinja_environment` when first read."""
-        return self.create_jinja_environment()
+        env = self.create_jinja_environment()
+        if self._auto_reload is not None:
+            env.auto_reload = self._auto_reload
+        return env
 
     def create_jinja_environment(self) -> Environment:
         raise NotImplementedError()
@@ -232,9 +237,11 @@ class App(Websockets):
     @debug.setter
     def debug(self, value: bool) -> None:
         self.config["DEBUG"] = value
-        # An environment made later reads the configuration itself.
-        if self.config["TEMPLATES_AUTO_RELOAD"] is None and "jinja_env" in self.__dict__:
-            self.jinja_env.auto_reload = value
+        if self.config["TEMPLATES_AUTO_RELOAD"] is None:
+            # The environment, which would bring Jinja along, need not be made for that.
+            self._auto_reload = value
+            if "jinja_env" in self.__dict__:
+                self.jinja_env.auto_reload = value
 
     @setupmethod
     def register_blueprint(self, blueprint: Blueprint, **options: t.Any) -> None:
