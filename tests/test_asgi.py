@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 import traceback
 import typing as t
+import weakref
 from contextvars import ContextVar
 from pathlib import Path
 from unittest import mock
@@ -23,6 +25,7 @@ from torsyq import copy_current_request_context
 from torsyq import current_app
 from torsyq import Flask
 from torsyq import g
+from torsyq import Request
 from torsyq import request
 from torsyq import send_file
 from torsyq import session
@@ -1149,6 +1152,37 @@ def test_64_threads_of_a_wsgi_server_do_not_see_each_other() -> None:
     for each in threads:
         each.join(60)
     assert failures == []
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_request_that_matches_nothing_is_freed_without_the_cycle_collector(
+    app: Flask, streaming: bool
+) -> None:
+    """Where some view is async, it is matched before it is known where it is to walk."""
+    seen: list[weakref.ref[Request]] = []
+
+    class Watched(Request):
+        def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+            super().__init__(*args, **kwargs)
+            seen.append(weakref.ref(self))
+
+    app.request_class = Watched
+
+    if streaming:
+        app.add_url_rule("/", "index", lambda: "", stream_body=True)
+    else:
+
+        @app.get("/")
+        async def index() -> str:
+            return ""
+
+    gc.disable()
+    try:
+        assert get(app, "/nowhere").status == 404
+        assert len(seen) == 2
+        assert [ref() for ref in seen] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_an_unknown_kind_of_connection_is_refused(app: Flask) -> None:

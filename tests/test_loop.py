@@ -584,22 +584,24 @@ def test_an_error_within_a_context_is_the_callers_and_is_freed_at_once() -> None
     class Own(Exception):
         pass
 
-    async def fail(wait: bool) -> None:
-        if wait:
+    async def fail(where: str) -> None:
+        if where == "task":
+            await asyncio.create_task(fail("at once"))
+        if where == "later":
             await asyncio.sleep(0)
         raise Own
 
     async def recover() -> str:
         try:
-            await fail(True)
+            await fail("later")
         except Own:
             return "recovered"
         return "never"
 
     async def run() -> None:
-        for wait in (False, True):
+        for where in ("at once", "later", "task"):
             try:
-                await within(copy_context(), fail(wait))
+                await within(copy_context(), fail(where))
             except Own as error:
                 kept.append(weakref.ref(error))
         assert await within(copy_context(), recover()) == "recovered"
@@ -608,7 +610,7 @@ def test_an_error_within_a_context_is_the_callers_and_is_freed_at_once() -> None
     gc.disable()
     try:
         asyncio.run(run())
-        assert [ref() for ref in kept] == [None, None]
+        assert [ref() for ref in kept] == [None, None, None]
     finally:
         gc.enable()
 

@@ -167,6 +167,9 @@ class Asgi(Lifespan):
                 if self.config["DEBUG"]:
                     walk = watched(walk, self)
                 return walk(ctx, environ, answer.start_response)  # type: ignore[no-any-return]
+        if ctx is not None:
+            # The walk in a thread makes its own. This one and its error would hold each other.
+            ctx.request.routing_exception = None
         return self._in_thread(self._walk_in_thread, environ, answer, stop=answer.come)
 
     def _matched(self, environ: WSGIEnvironment) -> RequestContext | None:

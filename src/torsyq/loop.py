@@ -173,6 +173,7 @@ def _run(
 def within(context: Context, work: t.Coroutine[t.Any, t.Any, T]) -> t.Generator[t.Any, t.Any, T]:
     """Await *work*, every step of it in *context*: what it sets there is not set here."""
     step, value = work.send, None
+    awaited: t.Any = None
     try:
         while True:
             try:
@@ -185,8 +186,9 @@ def within(context: Context, work: t.Coroutine[t.Any, t.Any, T]) -> t.Generator[
             except BaseException as error:
                 step, value = work.throw, error
     finally:
-        # An error's traceback holds this frame: without this, they hold each other.
-        del value
+        # An error's traceback holds this frame, and a task holds its error: without this, they hold
+        # each other.
+        del value, awaited
 
 
 def waited_for(
