@@ -18,6 +18,7 @@ from tests.servers import until
 from tests.sockets import eventually
 from tests.sockets import on_loop
 from tests.sockets import Wire
+from torsyq import abort
 from torsyq import Flask
 from torsyq import request
 from torsyq import session
@@ -1163,7 +1164,9 @@ async def test_a_helper_in_a_thread_may_send(app: Flask) -> None:
 # What remains
 
 
-@pytest.mark.parametrize("end", ["return", "error", "client", "refusal", "error in a thread"])
+@pytest.mark.parametrize(
+    "end", ["return", "error", "client", "refusal", "abort", "no route", "error in a thread"]
+)
 def test_nothing_remains_of_a_connection(end: str) -> None:
     """No task, and no cycle of references: it is freed without the collector."""
     app = Flask("remains", static_folder=None)
@@ -1172,15 +1175,19 @@ def test_nothing_remains_of_a_connection(end: str) -> None:
     app.logger.disabled = True
     kept: list[weakref.ref[t.Any]] = []
 
-    def fail() -> None:
+    @app.before_websocket
+    async def watch() -> None:
         kept.append(weakref.ref(websocket._get_current_object()))
+
+    def fail() -> None:
         websocket.send(websocket.receive())  # type: ignore[unused-coroutine, arg-type]
         raise ZeroDivisionError
 
     async def view() -> t.Any:
-        kept.append(weakref.ref(websocket._get_current_object()))
         if end == "refusal":
             return "no"
+        if end == "abort":
+            abort(403)
         session["a"] = 1
         await websocket.send(await websocket.receive())
         if end == "error":
@@ -1194,9 +1201,9 @@ def test_nothing_remains_of_a_connection(end: str) -> None:
     @on_loop
     async def client() -> None:
         before = asyncio.all_tasks()
-        async with Wire(app) as wire:
+        async with Wire(app, "/nowhere" if end == "no route" else "/") as wire:
             wire.say("a")
-            if end != "refusal":
+            if end not in {"refusal", "abort", "no route"}:
                 await wire.accepted()
                 assert await wire.hear() == "a"
             wire.leave()

@@ -158,7 +158,11 @@ class WebsocketWalk(Asgi):
                 rv = await self.dispatch_websocket()
         except Exception as error:
             rv = await self.handle_user_exception_async(error)
-        return await self.finalize_websocket(rv)
+        try:
+            return await self.finalize_websocket(rv)
+        finally:
+            # An HTTP error's traceback holds this frame: without this, they hold each other.
+            del rv
 
     async def preprocess_websocket(self) -> ft.ResponseReturnValue | None:
         """Call the URL value preprocessors and the ``before_websocket`` functions.

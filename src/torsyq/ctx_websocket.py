@@ -129,7 +129,7 @@ class WebsocketContext(RequestContext):
             if self._pushes is not None and self._pushes[2] is None:
                 self.app.ensure_sync(self.app.do_teardown_websocket)(exc)
         finally:
-            current, app_ctx = self._leave()
+            current, app_ctx = self._leave(exc)
             if app_ctx is not None:
                 app_ctx.pop(exc)
         self._check(current)
@@ -142,20 +142,23 @@ class WebsocketContext(RequestContext):
             if self._pushes is not None and self._pushes[2] is None:
                 await self.app.do_teardown_websocket(exc)
         finally:
-            current, app_ctx = self._leave()
+            current, app_ctx = self._leave(exc)
             if app_ctx is not None:
                 await app_ctx.pop_async(exc)
         self._check(current)
 
-    def _leave(self) -> tuple[RequestContext, AppContext | None]:
+    def _leave(self, exc: BaseException | None) -> tuple[RequestContext, AppContext | None]:
         """Make the context before this one current; what was, and the app context to pop."""
         current = _current_request_context()
         token, app_ctx, self._pushes = self._pushes  # type: ignore[misc]
         _cv_request.reset(token)
         _cv_websocket.reset(self._websocket_tokens.pop())
         if self._pushes is None:
-            # The environment and the request would hold each other.
+            # As a request does it.
             self.request.environ["werkzeug.request"] = None
+            error = self.request.routing_exception
+            if error is not None and error is not exc:
+                error.__traceback__ = error.__context__ = error.__cause__ = None
         return current, self._app_ctx if app_ctx is _unseen else app_ctx
 
     def _check(self, current: RequestContext) -> None:
