@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
 import typing as t
@@ -271,6 +272,20 @@ def test_what_was_left_is_not_there_again_when_it_is_popped_late(framework: t.An
         assert not framework.has_app_context()
 
     contextvars.copy_context().run(pop_late)
+
+
+def test_an_app_context_left_in_an_async_request_is_an_error(app: Flask) -> None:
+    @app.get("/")
+    async def index() -> str:
+        app.app_context().push()
+        return ""
+
+    async def run() -> None:
+        async with app.async_test_client() as client:
+            with pytest.raises(AssertionError, match="Popped wrong app context"):
+                await client.get("/")
+
+    asyncio.run(run())
 
 
 @frameworks

@@ -110,7 +110,7 @@ DIFFERENCES = {
     "RequestContext.push": [
         # The request was matched to decide on the walk.
         (
-            "if self.request.routing_exception is None:",
+            "if self._has_plain_url or self.url_adapter is not None:",
             "if self.request.routing_exception is None and self.request.url_rule is None:",
         ),
     ],

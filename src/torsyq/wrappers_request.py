@@ -137,8 +137,9 @@ class Request(RequestBase):
         self.shallow = shallow
         # PERF: read three times, faster from here than from the class.
         self.routing_exception = None
-        for name in self._set_at_once:
-            setattr(self, name, getattr(Request, name).fget(self))
+        if self._set_at_once:
+            for name in self._set_at_once:
+                setattr(self, name, getattr(Request, name).fget(self))
         if populate_request and not shallow:
             environ["werkzeug.request"] = self
 
