@@ -170,3 +170,11 @@ def test_contexts_are_popped_in_their_order(app: Flask) -> None:
 
     # What it leaves behind stays in there.
     copy_context().run(out_of_order)
+
+
+def test_a_context_popped_once_too_often_says_so(app: Flask) -> None:
+    ctx = context(app)
+    with pytest.raises(LookupError, match="request_ctx"):
+        ctx.pop()
+    with context(app), pytest.raises(IndexError, match="more often than it was pushed"):
+        ctx.pop()

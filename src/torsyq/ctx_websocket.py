@@ -13,6 +13,7 @@ from functools import update_wrapper
 
 from .ctx import _unseen
 from .ctx import RequestContext
+from .ctx_app import _not_pushed
 from .ctx_app import _popped_wrong
 from .ctx_app import _sentinel
 from .globals import _current_request_context
@@ -150,7 +151,7 @@ class WebsocketContext(RequestContext):
     def _leave(self, exc: BaseException | None) -> tuple[RequestContext, AppContext | None]:
         """Make the context before this one current; what was, and the app context to pop."""
         current = _current_request_context()
-        token, app_ctx, self._pushes = self._pushes  # type: ignore[misc]
+        token, app_ctx, self._pushes = self._pushes or _not_pushed(_cv_request)
         _cv_request.reset(token)
         _cv_websocket.reset(self._websocket_tokens.pop())
         if self._pushes is None:
