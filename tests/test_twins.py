@@ -28,7 +28,7 @@ def pairs() -> list[tuple[str, str]]:
     """Every module and method that has a twin."""
     return [
         (module, name.removesuffix("_async"))
-        for module in ("walk.py", "ctx.py", "lifespan.py")
+        for module in ("walk.py", "ctx_app.py", "ctx.py", "lifespan.py")
         for name in methods(module)
         if name.endswith("_async") and name.removesuffix("_async") in methods(module)
     ]
