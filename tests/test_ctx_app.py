@@ -7,6 +7,8 @@ import typing as t
 
 import flask
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from werkzeug.local import LocalProxy
 
 import torsyq
@@ -317,6 +319,88 @@ def test_a_request_context_pushed_anew_has_a_new_g(framework: t.Any) -> None:
             with ctx:
                 assert g.a == 1
     assert len(ctx._cv_tokens) == 0
+
+
+@frameworks
+def test_a_request_context_pushed_over_another_app_context_keeps_its_own(
+    framework: t.Any,
+) -> None:
+    app, g = framework.Flask("t"), framework.g
+    torn: list[object] = []
+    app.teardown_appcontext(lambda error: torn.append(g.get("a")))
+    with app.test_request_context() as ctx:
+        with app.app_context():
+            g.a = "by hand"
+            with ctx:
+                assert g.a == "by hand"
+        assert "a" not in g
+        g.a = "request"
+    assert torn == ["by hand", "request"]
+
+
+Program = list[tuple[str, int]]
+
+
+def seen(framework: t.Any, program: Program) -> list[t.Any]:
+    """What is current after each step of a program that pushes contexts and pops them in order."""
+    apps = [framework.Flask("a"), framework.Flask("b")]
+    made: list[t.Any] = [apps[0].app_context()]
+    log: list[t.Any] = []
+    g, has_app_context = framework.g, framework.has_app_context
+
+    def look(step: object) -> None:
+        name = value = path = None
+        if has_app_context():
+            name, value = framework.current_app.name, g.get("a")
+        if framework.has_request_context():
+            path = framework.request.path
+        log.append((step, name, value, path))
+
+    apps[1].teardown_appcontext(lambda error: look("app torn down"))
+    apps[1].teardown_request(lambda error: look("request torn down"))
+
+    def run(program: Program) -> None:
+        pushed: list[t.Any] = []
+        for at, (kind, number) in enumerate(program):
+            if kind == "set":
+                if has_app_context():
+                    g.a = at
+            elif kind == "pop":
+                if pushed:
+                    pushed.pop().pop(None)
+            elif kind == "thread":
+                call = contextvars.copy_context().run
+                thread = threading.Thread(target=call, args=(run, program[at + 1 :]))
+                thread.start()
+                thread.join()
+                break
+            else:
+                if kind == "app":
+                    made.append(apps[number % 2].app_context())
+                elif kind == "request":
+                    made.append(apps[number % 2].test_request_context(f"/{at}"))
+                pushed.append(made[-1 if kind != "again" else number % len(made)])
+                pushed[-1].push()
+            look(kind)
+        while pushed:
+            pushed.pop().pop(None)
+            look("end")
+
+    contextvars.Context().run(run, program)
+    return log
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["app", "request", "again", "again", "set", "pop", "thread"]),
+            st.integers(0, 3),
+        ),
+        max_size=12,
+    )
+)
+def test_contexts_pushed_and_popped_in_order_are_what_they_are_in_flask(program: Program) -> None:
+    assert seen(torsyq, program) == seen(flask, program)
 
 
 def test_the_variable_of_the_app_context_answers_as_a_context_variable(app: Flask) -> None:

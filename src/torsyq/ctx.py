@@ -207,7 +207,9 @@ class RequestContext(_Pushable):
         current = _current_app_context(None)
         if current is None or current.app is not self.app:
             return self.app.app_context()
-        self._app_ctx, self._has_app_ctx = current, True
+        if self._pushes is None:
+            # Else it is pushed once more, maybe onto another one, and its own is still to come back.
+            self._app_ctx, self._has_app_ctx = current, True
         return None
 
     @lazy

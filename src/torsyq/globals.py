@@ -69,7 +69,8 @@ _current_request_context = _cv_request.get
 class _CurrentAppContext:
     """A context variable, to everyone who asks, of the current application context.
 
-    What was pushed by itself was pushed later than the request that is current.
+    What was pushed by itself comes first: it was pushed later than the request that is current, or
+    the request shares it.
     """
 
     name = _cv_pushed_app.name
