@@ -496,3 +496,18 @@ with mock.patch("torsyq.templating.render_template"):
 print(first.__name__, torsyq.render_template is first)
 """
     assert run(tmp_path, "-c", code).stdout == "render_template True\n"
+
+
+def test_a_filter_may_be_added_while_a_template_is_compiled(app: torsyq.Flask) -> None:
+    class Growing(dict[str, t.Any]):
+        """As if another thread added one at each step."""
+
+        def items(self) -> t.Any:
+            for item in super().items():
+                self[f"own{len(self)}"] = str
+                yield item
+
+    env = app.jinja_env
+    env.filters, env.tests = Growing(env.filters), Growing(env.tests)
+    with app.app_context():
+        assert render_template_string("{{ 'a'|upper }}{{ 1 is odd }}") == "ATrue"

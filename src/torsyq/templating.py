@@ -163,12 +163,13 @@ class Environment(BaseEnvironment):
             type(extension).__module__ != "jinja2.ext" for extension in self.extensions.values()
         ):
             return False
-        filters = {name for name, f in self.filters.items() if f is not FILTERS.get(name)}
-        tests = {name for name, f in self.tests.items() if f is not TESTS.get(name)}
+        known = (nodes.Filter, self.filters, FILTERS), (nodes.Test, self.tests, TESTS)
+        tree = self.parse(source)
+        # Looked up name by name: another thread may add some meanwhile.
         return not any(
-            node.name in (filters if type(node) is nodes.Filter else tests)
-            and _may_be_constant(node)
-            for node in self.parse(source).find_all((nodes.Filter, nodes.Test))
+            own.get(node.name) is not jinjas.get(node.name) and _may_be_constant(node)
+            for kind, own, jinjas in known
+            for node in tree.find_all(kind)
         )
 
     def getattr(self, obj: t.Any, attribute: str) -> t.Any:
