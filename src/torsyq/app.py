@@ -200,7 +200,7 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
             self._sync_hooks = {}
 
     def _has_plain_contexts(self) -> bool:
-        """Whether the contexts are made, and URLs matched, in Torsyq's own way and no other."""
+        """Whether contexts begin and end, and URLs are matched, in Torsyq's own way and no other."""
         return (
             isinstance(getattr(self, "url_map", None), Map)
             and not getattr(self, "subdomain_matching", True)

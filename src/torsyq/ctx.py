@@ -304,7 +304,7 @@ class RequestContext(_Pushable):
             and app._plain_contexts
             and not appcontext_pushed.receivers
         ):
-            app_ctx = _unseen
+            app_ctx = _unseen  # Nothing is current, and this was not pushed before.
         else:
             app_ctx = self._app_ctx_to_push()
             if app_ctx is not None:
@@ -329,7 +329,7 @@ class RequestContext(_Pushable):
             and app._plain_contexts
             and not appcontext_pushed.receivers
         ):
-            app_ctx = _unseen
+            app_ctx = _unseen  # Nothing is current, and this was not pushed before.
         else:
             app_ctx = self._app_ctx_to_push()
             if app_ctx is not None:

@@ -26,6 +26,7 @@ from werkzeug.serving import is_running_from_reloader
 from werkzeug.serving import make_server
 
 from .greenlets import GLANCE
+from .greenlets import UNINTERRUPTIBLE
 from .interface import better_on_asgi
 from .interface import beyond_wsgi
 from .logging import printable
@@ -242,7 +243,7 @@ class Engine:
         threading.Thread(target=self.run, daemon=True).start()
         try:
             # Not Thread.join(): interrupted by a signal, it takes the thread for ended.
-            while not self._ended.wait(GLANCE):
+            while not self._ended.wait(GLANCE if UNINTERRUPTIBLE else None):
                 pass
         except KeyboardInterrupt:
             return

@@ -36,7 +36,6 @@ from .signals import message_flashed
 if t.TYPE_CHECKING:
     from types import TracebackType
 
-    from .app import Flask
     from .ctx import RequestContext
     from .ctx_app import AppContext
     from .wrappers import Response
@@ -157,11 +156,6 @@ async def _stream_async(
             yield chunk
 
 
-def _get_app() -> Flask:
-    # For several reads of it: a proxy looks the app up for each.
-    return current_app._get_current_object()  # type: ignore[attr-defined,no-any-return]
-
-
 def make_response(*args: t.Any) -> Response:
     """Turn what a view may return into a response object, to set headers or cookies on.
 
@@ -269,7 +263,7 @@ def flash(message: str, category: str = "message") -> None:
     flashes = session.get("_flashes", [])
     flashes.append((category, message))
     session["_flashes"] = flashes
-    app = _get_app()
+    app = _current_app()
     message_flashed.send(app, _async_wrapper=app.ensure_sync, message=message, category=category)
 
 
@@ -295,7 +289,7 @@ def get_flashed_messages(
 
 def _prepare_send_file_kwargs(**kwargs: t.Any) -> dict[str, t.Any]:
     """The arguments of Werkzeug's ``send_file``, with what the app and the request know."""
-    app = _get_app()
+    app = _current_app()
     if kwargs.get("max_age") is None:
         kwargs["max_age"] = app.get_send_file_max_age
     kwargs["environ"] = request.environ

@@ -276,6 +276,8 @@ class _InterruptibleEvent(threading.Event):
     """Waits in short turns, so that Ctrl+C is seen in between."""
 
     def wait(self, timeout: float | None = None) -> bool:
+        if timeout is not None:
+            return super().wait(timeout)
         while not super().wait(GLANCE):
             pass
         return True

@@ -67,6 +67,7 @@ class View:
             self = view_func.view_class(*class_args, **class_kwargs) if shared is None else shared
             dispatch = self.dispatch_request
             func = getattr(dispatch, "__func__", dispatch)
+            # PERF: _current_app_or_none() would be a call more.
             ctx = _pushed_app_context(None) or _current_request_context(None)
             # PERF: not asking again saves a quarter of what the class adds to a view's call.
             if func is plain and ctx and getattr(ctx.app.ensure_sync, "__func__", None) is asked:

@@ -137,6 +137,7 @@ class Request(RequestBase):
         self.shallow = shallow
         # PERF: read three times, faster from here than from the class.
         self.routing_exception = None
+        # PERF: to go through none of them takes 1 % of a text's request.
         if self._set_at_once:
             for name in self._set_at_once:
                 setattr(self, name, getattr(Request, name).fget(self))
