@@ -6,13 +6,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run lint types test conformance docs constraints clean
+.PHONY: help run lint types test conformance bench docs constraints clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' Makefile
 
+# --clear: a set-up that was broken off leaves nothing behind for the next one.
 $(STAMP): pyproject.toml requirements/constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Torsyq needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | tail -1)."; \
+		echo "If a newer one is installed, name it: make PYTHON=python3.13 $(MAKECMDGOALS)"; \
+		exit 1; } >&2
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements/constraints.txt -e '.[dev,docs]'
 	@touch $@
 
@@ -46,8 +51,9 @@ docs: $(STAMP) ## the documentation, into docs/_build/html
 
 constraints: ## pin anew what the development environment installs
 	rm -rf $(VENV)/.constraints && $(PYTHON) -m venv $(VENV)/.constraints
-	$(VENV)/.constraints/bin/python -m pip install -q -e '.[dev,docs]'
-	$(VENV)/.constraints/bin/python -m pip freeze --exclude-editable | grep -v '^torsyq' > requirements/constraints.txt
+	$(VENV)/.constraints/bin/python -m pip install -q --upgrade pip packaging
+	$(VENV)/.constraints/bin/python scripts/pin.py > $(VENV)/.constraints/pins
+	cp $(VENV)/.constraints/pins requirements/constraints.txt
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .conformance htmlcov dist docs/_build
