@@ -87,7 +87,9 @@ def unpack(suite: Suite, place: pathlib.Path) -> pathlib.Path:
         shutil.copy(SMOKE / suite.smoke_file, place)
         return place
     with tarfile.open(sdist(suite)) as tar:
-        tar.extractall(place, filter="data")
+        # As an attribute, since Python before 3.11.4 knows no filters.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(place)
     (top,) = (entry for entry in place.iterdir() if entry.is_dir())
     for name in suite.drop:
         shutil.rmtree(top / name)

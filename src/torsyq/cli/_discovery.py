@@ -146,7 +146,7 @@ def _parse_name_or_call(text: str) -> tuple[str, list[t.Any], dict[str, t.Any]]:
     unreadable = NoAppException(f"Failed to parse {text!r} as an attribute name or function call.")
     try:
         node = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
+    except (SyntaxError, ValueError):  # the latter for a null byte, before Python 3.11.4
         raise unreadable from None
 
     if isinstance(node, ast.Name):
