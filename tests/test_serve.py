@@ -490,7 +490,34 @@ def test_of_a_name_the_number_is_served_the_one_of_ipv4_first(
     found = socket.getaddrinfo("127.0.0.1", 0, type=socket.SOCK_STREAM)
     six = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: [six, *found])
-    assert check_address("localhost", 0) == "127.0.0.1"
+    number, _ = check_address("localhost", 0)
+    assert number == "127.0.0.1"
+
+
+def test_a_free_port_is_chosen_and_told(project: Path) -> None:
+    _, args = options("--port", "0")
+    with process(project, *args) as server:
+        output = server.wait_for_output("Started worker")
+        (port,) = re.findall(r"Listening at: http://127\.0\.0\.1:(\d+)", output)
+        assert server.wait_for(int(port)).text.startswith("torsyq.app ")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--port", "99999", "99999 is not in the range 0<=x<=65535"),
+        ("--port", "-1", "-1 is not in the range 0<=x<=65535"),
+        ("--port", "http", "'http' is not a valid integer range"),
+        ("--workers", "0", "0 is not in the range x>=1"),
+        ("--threads", "0", "0 is not in the range x>=1"),
+        ("--stop-timeout", "0", "0 is not in the range 1<=x<=1800"),
+    ],
+)
+def test_a_senseless_number_is_refused(option: str, value: str, reason: str) -> None:
+    result = CliRunner().invoke(serve_command, [option, value])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.output
+    assert reason in result.output
 
 
 def test_a_host_may_be_named(project: Path) -> None:
@@ -505,7 +532,7 @@ def test_on_windows_there_is_one_worker_and_no_banner_says_otherwise(
     seen: dict[str, t.Any] = {}
     monkeypatch.setattr(serve, "check_app", lambda info: Trial([], 40))
     monkeypatch.setattr(serve, "serve", lambda info, **options: seen.update(options))
-    monkeypatch.setattr(serve, "check_address", lambda host, port: host)
+    monkeypatch.setattr(serve, "check_address", lambda host, port: (host, port))
     monkeypatch.setattr(sys, "platform", "win32")
     result = CliRunner().invoke(serve_command, ["-w", "4", "-t", "5"], obj=ScriptInfo("hello"))
     assert seen["workers"] == 1

@@ -46,7 +46,13 @@ _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
 
 @click.command("serve", short_help="Serve the app in production.")
 @click.option("--host", "-h", default="127.0.0.1", help="The interface to bind to.")
-@click.option("--port", "-p", default=8000, help="The port to bind to.")
+@click.option(
+    "--port",
+    "-p",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    help="The port to bind to; with 0, one that is free.",
+)
 @click.option(
     "--workers",
     "-w",
@@ -95,8 +101,8 @@ def serve_command(info: ScriptInfo, /, **options: t.Any) -> None:
     SIGTERM and Ctrl+C stop it: no new requests are taken, those in flight are finished.
     """
     _need_granian()
-    # Granian takes no names.
-    options["host"] = check_address(options["host"], options["port"])
+    # Granian takes no names, and with port 0 would not tell which one it is.
+    options["host"], options["port"] = check_address(options["host"], options["port"])
     if sys.platform == "win32" and options["workers"] > 1:
         click.echo(" * On Windows granian has one worker. Give it more --threads.", err=True)
         options["workers"] = 1

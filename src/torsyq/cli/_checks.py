@@ -8,15 +8,15 @@ import socket
 import click
 
 
-def check_address(host: str, port: int) -> str:
+def check_address(host: str, port: int) -> tuple[str, int]:
     """Bind to the address for a moment.
 
     Granian lets several servers share a port, so a server that was forgotten, or another
     program, would take a part of the requests without a word.
 
     :param host: the interface to bind to
-    :param port: the port to bind to; 0 lets the system choose and is always free
-    :return: the number that the name of a host stands for, of IPv4 if it has one
+    :param port: the port to bind to; 0 lets the system choose
+    :return: the number that the name of a host stands for, of IPv4 if it has one; and the port
     :raises click.ClickException: it cannot be bound; says why
     """
     try:
@@ -27,7 +27,7 @@ def check_address(host: str, port: int) -> str:
                 # What a server stopped a moment ago leaves behind is no obstacle.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-        return str(address[0])
+            return str(address[0]), probe.getsockname()[1]
     except OSError as error:
         raise click.ClickException(
             f"The server cannot listen on {host} port {port}: {error.strerror or error}."
