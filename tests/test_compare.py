@@ -228,7 +228,10 @@ def test_recorded_requests_are_lines_of_utf_8(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize(
     ("side", "said"),
-    [("flask", "pip install flask==3.1.3"), ("torsyq", "something puts Flask first on the path")],
+    [
+        ("flask", "pip install --ignore-installed --no-deps flask==3.1.3"),
+        ("torsyq", "something puts Flask first on the path"),
+    ],
 )
 def test_the_wrong_framework_on_a_side(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, side: str, said: str

@@ -322,11 +322,9 @@ def test_importing_flask_stays_light(tmp_path: Path) -> None:
 def test_the_metadata_of_flask_lies_behind_the_doors() -> None:
     [found] = importlib.metadata.distributions(name="flask", path=[torsyq.doors.path()])
     assert (found.metadata["Name"], found.version) == ("Flask", FLASK_VERSION)
-    assert [(e.group, e.name, e.value) for e in found.entry_points] == [
-        ("console_scripts", "flask", "flask.cli:main")
-    ]
-    assert found.files is not None
-    assert all(Path(str(file.locate())).is_file() for file in found.files)
+    # The command is of the wheel: what pip finds here, it removes when it uninstalls Flask.
+    assert not found.entry_points
+    assert not found.files
 
 
 @pytest.mark.parametrize("args", [("-m", "flask"), ("-m", "flask.cli"), ("-m", "torsyq")])
@@ -395,6 +393,17 @@ class Installed(t.NamedTuple):
             timeout=PATIENCE,
         )
 
+    def pip(self, *args: str | Path) -> str:
+        """What pip says, run in the environment from outside."""
+        pip = [sys.executable, "-m", "pip", f"--python={self.bin.parent}"]
+        return subprocess.run(
+            [*pip, "--disable-pip-version-check", *args],
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ).stdout
+
 
 def installed(folder: Path, wheel: Path, *packages: str) -> Installed:
     """Install the wheel into a new environment that sees, of what is here, these packages only."""
@@ -406,14 +415,10 @@ def installed(folder: Path, wheel: Path, *packages: str) -> Installed:
         for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
             origin = Path(str(importlib.metadata.distribution(package).locate_file(top)))
             site.joinpath(top).symlink_to(origin)
-    pip = [sys.executable, "-m", "pip", f"--python={home}", "--disable-pip-version-check"]
-    subprocess.run(
-        [*pip, "install", "--quiet", "--no-deps", "--no-index", wheel],
-        check=True,
-        capture_output=True,
-    )
     folder.joinpath("hello.py").write_text(HELLO)
-    return Installed(home / "bin", folder)
+    made = Installed(home / "bin", folder)
+    made.pip("install", "--no-deps", "--no-index", wheel)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -447,6 +452,16 @@ def test_without_flask_its_version_is_known(alone: Installed) -> None:
     code = "import importlib.metadata as m, flask; print(m.version('flask'), flask.__version__)"
     result = alone.run("python", "-W", "ignore", "-c", code)
     assert result.stdout == f"{FLASK_VERSION} {FLASK_VERSION}\n", result.stderr
+
+
+def test_pip_takes_it_for_the_flask_that_extensions_ask_for(alone: Installed) -> None:
+    """And leaves it alone when that is uninstalled, or another version comes instead."""
+    said = alone.pip("install", "--no-deps", "--no-index", "flask>=1")
+    assert "Requirement already satisfied: flask>=1" in said
+    assert "No files were found to uninstall" in alone.pip("uninstall", "--yes", "flask")
+    assert alone.run("flask", "--version").returncode == 0
+    assert "Flask 3.1.3" in alone.run("python", "-m", "flask", "--version").stdout
+    assert "Version: 3.1.3" in alone.pip("show", "flask")
 
 
 def test_beside_flask_the_name_is_flasks(beside: Installed) -> None:

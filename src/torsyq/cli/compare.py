@@ -229,7 +229,8 @@ def _wrong_maker(side: str, maker: str) -> str:
     if side == "flask":
         return (
             "The real Flask is not installed beside Torsyq, so there is nothing to compare with."
-            " Install it with: pip install flask==3.1.3"
+            # Otherwise pip would be content with the metadata behind the doors.
+            " Install it with: pip install --ignore-installed --no-deps flask==3.1.3"
         )
     return (
         f"With the doors open 'import flask' gave {maker}: something puts Flask first on the path."
