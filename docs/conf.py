@@ -4,6 +4,7 @@ import importlib.metadata
 
 project = "Torsyq"
 author = "the authors of Torsyq"
+project_copyright = f"2026, {author}"
 release = importlib.metadata.version("torsyq")
 version = release
 
