@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -43,6 +44,16 @@ def test_the_targets_are_phony() -> None:
     targets = set(re.findall(r"^([a-z]+):", text, re.MULTILINE))
     (phony,) = re.findall(r"^\.PHONY: (.+)$", text, re.MULTILINE)
     assert targets == set(phony.split())
+
+
+def test_the_published_source_holds_what_the_tests_read() -> None:
+    """So that ``make test`` passes there, too. The build adds README and the like by itself."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    published = set(project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
+    published |= {"README.md", "LICENSE", "pyproject.toml"}
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("*.py"))
+
+    assert set(re.findall(r'\bROOT / "([^"/]+)', tests)) - published == set()
 
 
 def make(folder: Path, python: Path | str) -> subprocess.CompletedProcess[str]:
