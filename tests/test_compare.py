@@ -243,6 +243,17 @@ def test_the_wrong_framework_on_a_side(
     assert said in result.output
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [("--repeat", "-1", "range x>=0"), ("--timeout", "-1", "range x>0")],
+)
+def test_a_senseless_number_is_refused(option: str, value: str, reason: str) -> None:
+    result = CliRunner().invoke(compare_command, [option, value])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.output
+    assert reason in result.output
+
+
 def test_the_doors_in_pythonpath_are_shut_for_flask(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

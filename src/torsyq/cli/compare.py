@@ -63,9 +63,19 @@ class Compared:
     "--before", metavar="COMMAND", help="Run before each side, to put data back as it was."
 )
 @click.option(
-    "--repeat", default=30, show_default=True, help="Times each GET is timed; 0 for none."
+    "--repeat",
+    type=click.IntRange(min=0),
+    default=30,
+    show_default=True,
+    help="Times each GET is timed; 0 for none.",
 )
-@click.option("--timeout", default=120.0, show_default=True, help="Seconds each side may take.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="Seconds each side may take.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
 def compare_command(
