@@ -81,7 +81,7 @@ class Wsgi:
 
     @staticmethod
     def environ(request: Request) -> dict[str, t.Any]:
-        """The environment a WSGI server makes of a request, without its body."""
+        """The environment a WSGI server makes of a request, with a place for its body."""
         environ = {
             "REQUEST_METHOD": request.method,
             "SCRIPT_NAME": "",
@@ -94,6 +94,7 @@ class Wsgi:
             "REMOTE_ADDR": "127.0.0.1",
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
+            "wsgi.input": None,  # There already, so that the copy of a request need not grow.
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,

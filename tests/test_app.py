@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import gc
 import logging
 import os
 import subprocess
@@ -558,3 +560,38 @@ def test_an_app_may_set_its_attributes_in_its_own_way() -> None:
     app = Own("own")
     app.add_url_rule("/", "index", lambda: "here")
     assert app.test_client().get("/").text == "here"
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="looks at how CPython stores it")
+def test_serving_makes_the_app_no_dict_of_its_attributes() -> None:
+    """CPython 3.11 and 3.12 look up the methods of one that has it more slowly."""
+
+    class Own(Flask):
+        """One whose instances' names no other test has added to."""
+
+    app = Own(__name__)
+
+    @app.get("/")
+    def index() -> str:
+        app.logger.debug("hello")
+        return torsyq.render_template_string("{{ config.DEBUG }}")
+
+    for number in range(6):
+        setattr(app, f"extension{number}", number)
+    assert app.name == app.cli.name
+    assert app.test_client().get("/").text == "False"
+    assert not [kept for kept in gc.get_referents(app) if type(kept) is dict and "url_map" in kept]
+
+
+def test_a_copied_app_has_all_attributes_and_shares_no_later_ones(app: Flask) -> None:
+    app.name = "first"
+    copied = copy.copy(app)
+    copied.name = "second"
+    assert (app.name, copied.name, copied.url_map) == ("first", "second", app.url_map)
+    assert copied.test_client().get("/").status_code == 404
+
+
+def test_an_attribute_held_for_the_app_is_forgotten_when_deleted(app: Flask) -> None:
+    env = app.jinja_env
+    del app.jinja_env
+    assert app.jinja_env is not env

@@ -8,6 +8,7 @@ from threading import Barrier
 from unittest.mock import Mock
 
 from torsyq.lazy import deferred
+from torsyq.lazy import held
 from torsyq.lazy import imported
 from torsyq.lazy import is_stock
 from torsyq.lazy import lazy
@@ -16,6 +17,8 @@ from torsyq.lazy import stock
 
 
 class Page:
+    __slots__ = ("__dict__", "_held_index")
+
     computed = 0
 
     @lazy
@@ -26,6 +29,11 @@ class Page:
 
     @shared
     def chapters(self) -> list[str]:
+        return []
+
+    @held
+    def index(self) -> list[str]:
+        self.computed += 1
         return []
 
 
@@ -156,3 +164,52 @@ def test_a_deferred_module_is_imported_when_a_name_is_read() -> None:
     assert colorsys.rgb_to_hsv(0, 0, 0) == (0.0, 0.0, 0)
     assert colorsys.rgb_to_hsv is sys.modules["colorsys"].rgb_to_hsv
     assert names["colorsys"] is sys.modules["colorsys"]
+
+
+def test_what_is_held_is_computed_once_assigned_and_deleted_as_any_attribute() -> None:
+    page = Page()
+    assert not Page.index.is_made(page)
+    assert page.index is page.index
+    assert (Page.index.is_made(page), page.computed) == (True, 1)
+    page.index = ["a"]
+    assert (page.index, page.computed) == (["a"], 1)
+    del page.index
+    assert (page.index, page.computed) == ([], 2)
+    assert "index" not in page.__dict__
+
+
+def test_what_is_held_needs_no_slot() -> None:
+    class Book:
+        @held
+        def index(self) -> list[str]:
+            return []
+
+    book = Book()
+    assert book.index is book.index
+
+
+def test_threads_that_read_what_is_held_at_once_get_the_same() -> None:
+    barrier = Barrier(2)
+
+    class Book:
+        @held
+        def index(self) -> list[str]:
+            barrier.wait(5)  # both found nothing
+            return []
+
+    book = Book()
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: book.index, range(2))
+    assert first is second
+
+
+def test_a_catch_all_for_attributes_is_not_taken_for_what_is_held() -> None:
+    class Book:
+        @held
+        def index(self) -> list[str]:
+            return ["a"]
+
+        def __getattr__(self, name: str) -> str:
+            return name
+
+    assert Book().index == ["a"]

@@ -34,7 +34,6 @@ from .ctx import RequestContext
 from .incoming import Receive
 from .lazy import deferred
 from .lazy import is_stock
-from .lazy import lazy
 from .lifespan import Lifespan
 from .loop import current_ending
 from .loop import is_async
@@ -72,6 +71,7 @@ _OTHER_LOOP = (
     "The ASGI server runs this app on an event loop that is not asyncio's. Usually it was told to"
     " use Trio. Tell it to use asyncio or uvloop, or serve the app as WSGI."
 )
+_own_steps_of = attrgetter(*sorted(STEPS))
 _steps_of = attrgetter("__call__", "__setattr__", *sorted(STEPS))
 
 
@@ -220,10 +220,8 @@ class Asgi(Lifespan):
     # What it was decided on, and the decision: see _may_walk_on_loop. Setting a step forgets it.
     _async_known: tuple[int, t.Any, bool] = -1, None, False
 
-    @lazy
-    def _walks(self) -> dict[str | None, tuple[t.Any, bool]]:
-        # By endpoint: the view, and whether its walk is one for the loop.
-        return {}
+    # By endpoint: the view, and whether its walk is one for the loop.
+    _walks: dict[str | None, tuple[t.Any, bool]]
 
     def _may_walk_on_loop(self) -> bool:
         """Whether anything is async, and no step of the walk replaced.
@@ -236,7 +234,7 @@ class Asgi(Lifespan):
         steps = _steps_of(type(self))
         known = self._async_known
         if known[0] != count or known[1] != steps:
-            is_possible = all(map(is_stock, steps)) and STEPS.isdisjoint(self.__dict__)
+            is_possible = all(map(is_stock, (*steps, *_own_steps_of(self))))
             known = count, steps, is_possible and any(map(_is_awaitable, self._functions()))
             self._async_known = known
         return known[2]

@@ -35,8 +35,8 @@ from .globals import request
 from .headers import Headers
 from .helpers import _CollectErrors
 from .lazy import deferred
+from .lazy import held
 from .lazy import imported
-from .lazy import lazy
 from .logging import printable
 from .loop import is_async
 from .responses import abandon
@@ -74,7 +74,7 @@ class WebsocketWalk(Asgi):
         "type[Websocket]", imported("torsyq.websockets", "Websocket")
     )
 
-    @lazy
+    @held
     def _websockets_in_threads(self) -> set[Websocket]:
         # Those whose sync views are at work.
         return set()
@@ -220,7 +220,7 @@ class WebsocketWalk(Asgi):
         finally:
             self._websockets_in_threads.discard(websocket)
 
-    @lazy
+    @held
     def websocket_thread_pool(self) -> ThreadPoolExecutor:
         """The threads of sync views of WebSockets, one for each, ``WEBSOCKET_THREADS`` at most.
 
@@ -232,7 +232,7 @@ class WebsocketWalk(Asgi):
 
     async def shutdown(self) -> None:
         """End the WebSockets of sync views; then as for requests."""
-        if "websocket_thread_pool" in self.__dict__:
+        if WebsocketWalk.websocket_thread_pool.is_made(self):
             # Granian leaves open ones as they are. The process would wait for their threads.
             for websocket in [*self._websockets_in_threads]:
                 websocket._inbox.close(1001, "")

@@ -16,8 +16,8 @@ from .globals import _cv_pushed_app
 from .globals import _cv_request
 from .globals import _cv_websocket
 from .lazy import deferred
+from .lazy import held
 from .lazy import lazy
-from .lazy import shared
 from .loop import current_ending
 from .loop import current_loop
 from .loop import run_coroutine
@@ -38,7 +38,7 @@ _LAST_WORDS = 1
 class Background(Walk):
     """The part of :class:`.Flask` that works in the background, and that stops."""
 
-    @shared
+    @held
     def background_tasks(self) -> set[asyncio.Task[None]]:
         """The background tasks under way."""
         return set()
@@ -116,7 +116,7 @@ class Background(Walk):
         The server does this (by the lifespan protocol), or the end of the process under WSGI.
         """
         await self._drain_background()
-        if "thread_pool" in self.__dict__:
+        if Background.thread_pool.is_made(self):
             self.thread_pool.shutdown(wait=False)
             del self.thread_pool
 

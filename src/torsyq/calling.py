@@ -9,8 +9,8 @@ from inspect import CO_COROUTINE
 from .blocking import watched
 from .globals import _current_app_context
 from .globals import _current_request_context
+from .lazy import held
 from .lazy import is_stock
-from .lazy import shared
 from .lazy import stock
 from .loop import is_async
 from .loop import run_coroutine
@@ -68,7 +68,7 @@ class Calling(App):
             func = watched(func, self)
         return run_coroutine(func, _gather_body)
 
-    @shared
+    @held
     def thread_pool(self) -> Executor:
         """The worker threads in which sync code runs under ASGI, sized by ``ASGI_THREADS``."""
         from .workers import new_pool

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import typing as t
 from importlib import import_module
+from threading import Lock
 from types import FunctionType
 from types import MethodType
 
 T = t.TypeVar("T")
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
+
+_holding = Lock()
 
 
 class lazy(t.Generic[T]):
@@ -83,6 +86,53 @@ class shared(lazy[T]):
             return values[self.name]  # type: ignore[no-any-return]
         # One step of the interpreter.
         return values.setdefault(self.name, self.fget(instance))  # type: ignore[no-any-return]
+
+
+class held(t.Generic[T]):
+    """A :class:`shared` attribute that needs no ``__dict__``: it is held as ``_held_`` and its name.
+
+    The class may have a slot of that name. For an app, whose methods Python finds sooner where
+    nobody has made it a ``__dict__`` yet: see :attr:`.Flask.__slots__`.
+    """
+
+    def __init__(self, compute: t.Callable[[t.Any], T]) -> None:
+        self.fget = compute
+        self.__doc__ = compute.__doc__
+        self.__name__ = compute.__name__
+        self.__module__ = compute.__module__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.place = f"_held_{name}"
+
+    @t.overload
+    def __get__(self, instance: None, owner: type | None = None) -> held[T]: ...
+
+    @t.overload
+    def __get__(self, instance: object, owner: type | None = None) -> T: ...
+
+    def __get__(self, instance: object | None, owner: type | None = None) -> held[T] | T:
+        if instance is None:
+            return self
+        if not self.is_made(instance):
+            value = self.fget(instance)
+            with _holding:
+                if not self.is_made(instance):
+                    self.__set__(instance, value)
+        return object.__getattribute__(instance, self.place)  # type: ignore[no-any-return]
+
+    def __set__(self, instance: object, value: T) -> None:
+        object.__setattr__(instance, self.place, value)
+
+    def __delete__(self, instance: object) -> None:
+        object.__delattr__(instance, self.place)
+
+    def is_made(self, instance: object) -> bool:
+        """Whether *instance* has the value already, computed or assigned."""
+        try:
+            object.__getattribute__(instance, self.place)
+        except AttributeError:
+            return False
+        return True
 
 
 def stock(method: F) -> F:

@@ -11,7 +11,7 @@ from .background import without_request
 from .incoming import Message
 from .incoming import Receive
 from .lazy import deferred
-from .lazy import shared
+from .lazy import held
 from .loop import run_coroutine
 from .loop import serving_loop
 from .loop import within
@@ -42,27 +42,27 @@ class Lifespan(Background):
     # In which the functions run that are called when serving begins and ends.
     _serving_context: Context
 
-    @shared
+    @held
     def before_serving_funcs(self) -> list[t.Callable[[], t.Any]]:
         """Called before the first request, see :meth:`before_serving`."""
         return []
 
-    @shared
+    @held
     def after_serving_funcs(self) -> list[t.Callable[[], t.Any]]:
         """Called after the last request, see :meth:`after_serving`."""
         return []
 
-    @shared
+    @held
     def while_serving_funcs(self) -> list[t.Callable[[], t.Any]]:
         """Make the generators that surround serving, see :meth:`while_serving`."""
         return []
 
-    @shared
+    @held
     def _while_serving(self) -> list[t.Any]:
         # The generators begun and not ended yet.
         return []
 
-    @shared
+    @held
     def _starting(self) -> asyncio.Lock:
         return asyncio.Lock()
 

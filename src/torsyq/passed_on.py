@@ -101,6 +101,7 @@ _SOURCES: dict[str, dict[str, str]] = {
     "sansio.scaffold": {
         "BaseLoader": "jinja2",
         "FileSystemLoader": "jinja2",
+        "cached_property": "werkzeug.utils",
         "pathlib": "=pathlib",
     },
     "sessions": {

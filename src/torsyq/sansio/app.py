@@ -25,9 +25,8 @@ from ..helpers import _split_blueprint_path
 from ..helpers import get_debug_flag
 from ..json.provider import DefaultJSONProvider
 from ..json.provider import JSONProvider
+from ..lazy import held
 from ..lazy import imported
-from ..lazy import lazy
-from ..lazy import shared
 from ..logging import create_logger
 from ..pages import redirect_response
 from ..passed_on import passed_on
@@ -173,7 +172,7 @@ class App(Websockets):
                 " set up the application are done before running it."
             )
 
-    @lazy
+    @held
     def name(self) -> str:
         """The import name, or the file's name where the app is the main program."""
         if self.import_name != "__main__":
@@ -183,12 +182,12 @@ class App(Websockets):
             return "__main__"
         return os.path.splitext(os.path.basename(path))[0]
 
-    @shared
+    @held
     def logger(self) -> logging.Logger:
         """The standard logger named like the app, set up when first read."""
         return create_logger(self)
 
-    @shared
+    @held
     def jinja_env(self) -> Environment:
         """The Jinja environment, made by :meth:`create_jinja_environment` when first read."""
         env = self.create_jinja_environment()
@@ -240,7 +239,7 @@ class App(Websockets):
         if self.config["TEMPLATES_AUTO_RELOAD"] is None:
             # The environment, which would bring Jinja along, need not be made for that.
             self._auto_reload = value
-            if "jinja_env" in self.__dict__:
+            if App.jinja_env.is_made(self):
                 self.jinja_env.auto_reload = value
 
     @setupmethod

@@ -15,12 +15,11 @@ from functools import update_wrapper
 
 from werkzeug.exceptions import default_exceptions
 from werkzeug.exceptions import HTTPException
-from werkzeug.utils import cached_property
 
 from .. import typing as ft
 from .._template_context import _default_template_ctx_processor
 from ..helpers import get_root_path
-from ..lazy import shared
+from ..lazy import held
 from ..passed_on import passed_on
 
 if t.TYPE_CHECKING:
@@ -129,7 +128,7 @@ class Scaffold:
     def _check_setup_finished(self, f_name: str) -> None:
         raise NotImplementedError
 
-    @shared
+    @held
     def cli(self) -> Group:
         """The Click group for this object's commands. Click is loaded when it is first used."""
         from ..cli import AppGroup
@@ -138,7 +137,8 @@ class Scaffold:
 
     def _cli_in_use(self) -> bool:
         """Whether ``cli`` was read, set or overridden, so that it may have commands."""
-        return "cli" in self.__dict__ or type(self).cli is not Scaffold.cli
+        own = type(self).cli
+        return own is not Scaffold.cli or own.is_made(self)
 
     # -- files ----------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class Scaffold:
     def static_url_path(self, value: str | None) -> None:
         self._static_url_path = None if value is None else value.rstrip("/")
 
-    @cached_property
+    @held
     def jinja_loader(self) -> BaseLoader | None:
         """The Jinja loader for :attr:`template_folder`, ``None`` if that is not set."""
         if self.template_folder is None:
