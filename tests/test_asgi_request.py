@@ -157,6 +157,36 @@ def test_a_unix_socket_has_no_port_and_no_client() -> None:
 # The request's body.
 
 
+@pytest.mark.parametrize(
+    ("method", "version", "announced", "is_asked"),
+    [
+        ("GET", "1.1", (), False),
+        ("HEAD", "1.0", (), False),
+        ("GET", "1.1", ("content-length", "0"), True),
+        ("GET", "1.1", ("transfer-encoding", "chunked"), True),
+        ("GET", "2", (), True),
+        ("POST", "1.1", (), True),
+    ],
+)
+def test_a_server_is_not_asked_for_a_body_that_cannot_be(
+    method: str, version: str, announced: tuple[str, ...], is_asked: bool
+) -> None:
+    """What is no HTTP/1 but says so may have one of each method that has a body at all."""
+    app = Flask("bodies")
+    received: list[int] = []
+
+    @app.route("/", methods=["GET", "POST"])
+    async def view() -> bytes:
+        received.append(it.received)
+        return request.get_data()
+
+    pairs = [announced] if announced else []
+    it = Exchange(app, scope(method=method, http_version=version, headers=headers(*pairs)))  # type: ignore[arg-type]
+    it.tell()
+    asyncio.run(it.run())
+    assert received == [is_asked]
+
+
 @pytest.fixture
 def made() -> t.Iterator[list[dict[str, t.Any]]]:
     """Environments, whose bodies are closed in the end."""

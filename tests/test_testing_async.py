@@ -183,6 +183,18 @@ def test_a_connection_streams_both_ways(app: Flask) -> None:
     asyncio.run(run())
 
 
+def test_a_connection_sends_a_body_with_any_method(app: Flask) -> None:
+    app.add_url_rule("/", view_func=lambda: request.get_data())
+
+    async def run() -> None:
+        async with app.async_test_client().request("/") as connection:
+            await connection.send(b"one")
+            await connection.send_complete()
+            assert (await connection.as_response()).data == b"one"
+
+    asyncio.run(run())
+
+
 def test_a_connection_can_go_away(app: Flask) -> None:
     events: list[str] = []
 

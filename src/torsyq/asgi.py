@@ -21,6 +21,7 @@ from .asgi_answer import closing
 from .asgi_answer import Doorman
 from .asgi_answer import refuse
 from .asgi_answer import Send
+from .asgi_request import awaits_no_body
 from .asgi_request import make_environ
 from .asgi_request import NO_BODY
 from .asgi_request import receive_body
@@ -110,7 +111,7 @@ class Asgi(Lifespan):
         if ctx is not None and getattr(ctx.request.url_rule, "stream_body", False):
             # The view begins while its body is on the way.
             stream_body(receive, environ)
-        if "wsgi.input_terminated" not in environ:
+        if not awaits_no_body(environ):
             # PERF: what announces no length seldom has a body: no coroutine for it, 2 % of a request.
             begun = None if "CONTENT_LENGTH" in environ else await receive()
             if begun != NO_BODY:

@@ -114,7 +114,9 @@ class HTTPConnection:
         self.headers = Headers()
 
     async def __aenter__(self) -> t.Self:
-        self._conversation = _Conversation(self._app, make_scope(self._request.environ))
+        # HTTP/1 would have to announce that a body follows.
+        scope = make_scope(self._request.environ) | {"http_version": "2"}
+        self._conversation = _Conversation(self._app, scope)
         return self
 
     async def __aexit__(
@@ -434,12 +436,12 @@ async def _exchange(app: Flask, environ: WSGIEnvironment) -> tuple[int, Headers,
     return status, headers, list(filter(None, pieces))
 
 
-def make_scope(environ: WSGIEnvironment) -> Message:
+def make_scope(environ: WSGIEnvironment) -> dict[str, t.Any]:
     """The ASGI scope of the request that a WSGI environment describes."""
     root_path = environ.get("SCRIPT_NAME", "").encode("latin-1").decode(errors="replace")
     path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
     uri = environ.get("REQUEST_URI", "")
-    scope: Message = {
+    scope: dict[str, t.Any] = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": environ.get("SERVER_PROTOCOL", "HTTP/1.1").partition("/")[2],
