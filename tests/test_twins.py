@@ -44,14 +44,12 @@ class Sync(ast.NodeTransformer):
         return node.body if same else node
 
     def visit_Await(self, node: ast.Await) -> ast.AST:
-        call = self.visit(node.value)
-        if isinstance(call, ast.IfExp) and ast.unparse(call).startswith("view("):
+        assert isinstance(node.value, ast.Call), ast.unparse(node)
+        is_called = _is_call(node.value)
+        call: ast.Call = self.visit(node.value)
+        if is_called:
             return call
-        assert isinstance(call, ast.Call), ast.unparse(node)
-        name = ast.unparse(call.func)
-        if name.endswith("._call"):
-            return self.called(call)
-        if name == "self.startup":
+        if ast.unparse(call.func) == "self.startup":
             return ast.parse("run_coroutine(self.startup)()", mode="eval").body
         assert isinstance(call.func, ast.Attribute), ast.unparse(node)
         assert call.func.attr.endswith("_async"), ast.unparse(node)
@@ -63,10 +61,19 @@ class Sync(ast.NodeTransformer):
                 keyword.value.attr = "ensure_sync"
         return call
 
-    def called(self, call: ast.Call) -> ast.AST:
-        """``await self._call(f, x)`` is ``self.ensure_sync(f)(x)``, or ``f(x)`` of a plain one."""
-        func, *args = call.args
-        return ast.Call(func, args, call.keywords)
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """``self._call(f, x)`` is ``self.ensure_sync(f)(x)``, or ``f(x)`` of a plain one.
+
+        It is awaited, or a twin that is no ``async def`` itself returns it.
+        """
+        self.generic_visit(node)
+        if _is_call(node):
+            node.func, *node.args = node.args
+        return node
+
+
+def _is_call(node: ast.Call) -> bool:
+    return ast.unparse(node.func) in ("self._call", "app._call", "_called")
 
 
 class Plain(ast.NodeTransformer):
@@ -98,6 +105,15 @@ DIFFERENCES = {
             "rv = None\n"
             "    if self.before_request_funcs or self.url_value_preprocessors:\n"
             "        rv = self.preprocess_request()\n",
+        ),
+    ],
+    "Walk.finalize_request": [
+        (
+            "response = self.process_response(response)\n",
+            "ctx = _current_request_context()\n"
+            "    if (ctx._after_request_functions or self.after_request_funcs"
+            " or ctx._session_is_open or 'HTTP_COOKIE' in ctx.request.environ):\n"
+            "        response = self.process_response(response)\n",
         ),
     ],
     "RequestContext.pop": [
@@ -142,7 +158,8 @@ def test_a_twin_is_its_step_up_to_await(module: str, name: str) -> None:
     step = methods(module)[name]
     twin = methods(module)[f"{name}_async"]
     assert isinstance(step, ast.FunctionDef)
-    assert isinstance(twin, ast.AsyncFunctionDef)
+    # One that is not async itself returns what is awaited: mypy holds it to that.
+    assert isinstance(twin, ast.AsyncFunctionDef) or twin.name == "dispatch_request_async"
     expected = text(step, ast.NodeTransformer())
     for before, after in DIFFERENCES.get(name, []):
         assert before in expected, f"no longer in the step: {before}"

@@ -36,6 +36,7 @@ from .incoming import Receive
 from .lazy import deferred
 from .lazy import is_stock
 from .lifespan import Lifespan
+from .loop import begin
 from .loop import current_ending
 from .loop import is_async
 from .loop import serving_loop
@@ -125,7 +126,9 @@ class Asgi(Lifespan):
             doorman = self._doorman = Doorman(loop)
         answer = Answer(environ["wsgi.input"], receive, send, doorman)
         try:
-            body = await within(context, context.run(self._walk, ctx, environ, answer))
+            walk, body = context.run(begin, self._walk, ctx, environ, answer)
+            if walk is not None:
+                body = await within(context, walk, body)
             if type(body) is not list:
                 body = await within(context, self._send_body(body, answer))
             if not answer.has_started:

@@ -137,24 +137,23 @@ class Answer(Ending):
     """
 
     _written: t.Sequence[bytes] = ()
-    _listening: asyncio.Task[None] | None = None
 
     #: Whether the doorman has seen it before.
     is_known = False
     #: The message of status and headers.
     opening: Message
-    #: Whether status and headers are on their way.
-    has_started = False
     #: Whether someone has taken the body of the answer over, and closes it.
     has_body = False
-    #: Whether nobody wants the rest.
-    client_is_gone = False
-
-    #: What is closed at the end: a file that is being sent, a body that nobody has begun to send.
-    to_close: t.Any = None
 
     def __init__(self, body: t.Any, receive: Receive, send: Send, doorman: Doorman) -> None:
         self._body, self._receive, self.send = body, receive, send
+        self._listening: asyncio.Task[None] | None = None
+        #: Whether status and headers are on their way.
+        self.has_started = False
+        #: Whether nobody wants the rest.
+        self.client_is_gone = False
+        #: What is closed at the end: a file that is being sent, a body that nobody began to send.
+        self.to_close: t.Any = None
         self._answering = asyncio.current_task(doorman.loop)
         self._doorman, self.loop = doorman, doorman.loop
         doorman.present.add(self)
@@ -193,7 +192,7 @@ class Answer(Ending):
         if self.client_is_gone:
             self._answering.uncancel()  # type: ignore[union-attr]
         try:
-            if hasattr(self.to_close, "close"):
+            if self.to_close is not None and hasattr(self.to_close, "close"):
                 self.to_close.close()
         finally:
             self._body.close()

@@ -105,7 +105,7 @@ class Calling(App):
         if plain or is_async(func):
             return func(*args, **kwargs)  # type: ignore[no-any-return]
         if is_stock(func):
-            return _called(func, args, kwargs)
+            return _called(func, *args, **kwargs)
         twin = getattr(func, "_twin", None)
         if twin is not None:
             return twin(*args, **kwargs)  # type: ignore[no-any-return]
@@ -123,7 +123,5 @@ def _gather_body() -> None:
         ctx.request._gather_body()
 
 
-async def _called(
-    func: t.Callable[..., t.Any], args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
-) -> t.Any:
+async def _called(func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> t.Any:
     return func(*args, **kwargs)

@@ -169,15 +169,34 @@ def _run(
     return Call(func, *args, **(kwargs or {})).begin(loop, context).wait()
 
 
+def begin(
+    make: t.Callable[..., t.Coroutine[t.Any, t.Any, T]], /, *args: t.Any
+) -> tuple[t.Coroutine[t.Any, t.Any, T] | None, t.Any]:
+    """Begin the coroutine that *make* makes: it and what it awaits, to go on :func:`within`.
+
+    PERF: None and its result, where it waits for nothing: no coroutine around it (1 % of a request).
+    """
+    work = make(*args)
+    try:
+        return work, work.send(None)
+    except StopIteration as end:
+        return None, end.value
+
+
 @coroutine
-def within(context: Context, work: t.Coroutine[t.Any, t.Any, T]) -> t.Generator[t.Any, t.Any, T]:
-    """Await *work*, every step of it in *context*: what it sets there is not set here."""
+def within(
+    context: Context, work: t.Coroutine[t.Any, t.Any, T], awaited: t.Any = _absent
+) -> t.Generator[t.Any, t.Any, T]:
+    """Await *work*, every step of it in *context*: what it sets there is not set here.
+
+    :param awaited: what it awaits, if it was begun already.
+    """
     step, value = work.send, None
-    awaited: t.Any = None
     try:
         while True:
             try:
-                awaited = context.run(step, value)
+                if awaited is _absent:
+                    awaited = context.run(step, value)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             try:
@@ -185,6 +204,7 @@ def within(context: Context, work: t.Coroutine[t.Any, t.Any, T]) -> t.Generator[
                 step = work.send
             except BaseException as error:
                 step, value = work.throw, error
+            awaited = _absent
     finally:
         # An error's traceback holds this frame, and a task holds its error: without this, they hold
         # each other.
