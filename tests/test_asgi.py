@@ -59,6 +59,18 @@ def get(app: Flask, path: str = "/", **values: t.Any) -> Exchange:
     return asyncio.run(exchange(app, path, **values))
 
 
+def test_a_sync_view_of_a_walk_on_the_loop_may_call_its_arguments_anything(app: Flask) -> None:
+    @app.before_request
+    async def hook() -> None:
+        pass
+
+    @app.get("/<self>/<func>/<pool>")
+    def view(self: str, func: str, pool: str) -> list[str]:
+        return [self, func, pool]
+
+    assert get(app, "/a/b/c").body == b'["a","b","c"]\n'
+
+
 def test_a_server_may_name_what_it_passes_to_asgi_app(app: Flask) -> None:
     """Daphne does."""
     app.add_url_rule("/", view_func=lambda: "named")

@@ -90,7 +90,7 @@ class Calling(App):
         return ctx._seat
 
     def _call(
-        self, func: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any
+        self, func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
     ) -> t.Awaitable[t.Any]:
         """Call *func* if it is ``async def``; run it in a worker thread if it is not.
 

@@ -338,7 +338,7 @@ class EitherIterator:
 
 
 async def run_in_thread(
-    pool: Executor, func: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any
+    pool: Executor, func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
 ) -> t.Any:
     """Run *func* in a thread of *pool* and wait for it.
 
