@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import typing as t
 import weakref
@@ -26,6 +27,17 @@ from torsyq import Websocket
 from torsyq import websocket
 from torsyq import WebsocketDisconnected
 from torsyq.websockets import InvalidMessage
+
+
+@pytest.fixture(autouse=True, scope="module", params=["who waits listens", "a task listens"])
+def listener(request: pytest.FixtureRequest) -> t.Iterator[None]:
+    """What a view sees does not depend on who listens to the server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "granian", raising=False)
+        if request.param == "a task listens":
+            patch.setitem(sys.modules, "granian", t.cast("t.Any", None))
+        yield
+
 
 # Messages
 

@@ -84,7 +84,9 @@ class Asgi(Lifespan):
 
         def __call__(self, environ: t.Any, start_response: t.Any, send: t.Any = None) -> t.Any: ...
 
-        async def _answer_websocket(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+        async def _answer_websocket(
+            self, scope: Scope, receive: Receive, send: Send, doorman: Doorman
+        ) -> None: ...
 
     _doorman: Doorman | None = None
 
@@ -100,8 +102,11 @@ class Asgi(Lifespan):
         except RuntimeError:
             raise RuntimeError(_OTHER_LOOP) from None
         serving_loop.set(loop)
+        doorman = self._doorman
+        if doorman is None or doorman.loop is not loop:
+            doorman = self._doorman = Doorman(loop)
         if scope["type"] != "http":
-            await self._answer_other(scope, receive, send)
+            await self._answer_other(scope, receive, send, doorman)
             return
         environ = make_environ(scope)
         # SECURITY: when all has been sent, uvicorn begins with the next request on that line, in
@@ -121,9 +126,6 @@ class Asgi(Lifespan):
                 except ClientDisconnected:
                     await refuse(send)
                     return
-        doorman = self._doorman
-        if doorman is None or doorman.loop is not loop:
-            doorman = self._doorman = Doorman(loop)
         answer = Answer(environ["wsgi.input"], receive, send, doorman)
         try:
             walk, body = context.run(begin, self._walk, ctx, environ, answer)
@@ -148,10 +150,12 @@ class Asgi(Lifespan):
             if BACKGROUND in environ:
                 begin_background(environ)
 
-    async def _answer_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer_other(
+        self, scope: Scope, receive: Receive, send: Send, doorman: Doorman
+    ) -> None:
         kind = scope["type"]
         if kind == "websocket":
-            await self._answer_websocket(scope, receive, send)
+            await self._answer_websocket(scope, receive, send, doorman)
         elif kind == "lifespan":
             await self._answer_lifespan(receive, send)
         else:

@@ -50,6 +50,16 @@ _BREATH = 16
 _NAMES_KEPT = 1024
 
 
+class Guest(t.Protocol):
+    """Whom a :class:`Doorman` looks after."""
+
+    #: Whether the doorman has seen it before.
+    is_known: bool
+
+    def listen(self) -> None:
+        """Listen from now on, so that the client's leaving is noticed."""
+
+
 class Doorman:
     """Sees that someone listens to each client that waits, so that its leaving is noticed.
 
@@ -60,9 +70,16 @@ class Doorman:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         #: Those nobody listens to yet. Who leaves takes itself out.
-        self.present: set[Answer] = set()
+        self.present: set[Guest] = set()
         #: Whether a look round is due.
         self.is_on_duty = False
+
+    def watch(self, guest: Guest) -> None:
+        """Have *guest* be listened to, if nobody does for a while."""
+        guest.is_known = False
+        self.present.add(guest)
+        if not self.is_on_duty:
+            self.come()
 
     def come(self) -> None:
         """Look round from now on, until nobody is left."""

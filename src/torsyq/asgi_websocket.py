@@ -54,8 +54,9 @@ if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
     from . import typing as ft
+    from .asgi_answer import Doorman
     from .sessions import SessionMixin
-    from .websockets import Receive
+    from .websocket_inbox import Receive
     from .websockets import Send
     from .websockets import Websocket
     from .wrappers import Response
@@ -96,12 +97,15 @@ class WebsocketWalk(Asgi):
             self.websocket_class(handshake, receive, send, limit),
         )
 
-    async def _answer_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer_websocket(
+        self, scope: Scope, receive: Receive, send: Send, doorman: Doorman
+    ) -> None:
         if (await receive())["type"] != "websocket.connect":
             # The client has gone already.
             return
         ctx = self.websocket_context(make_environ(scope), receive, send)
         ctx.websocket._on_accept = partial(self._save_session_at_accept, ctx)
+        ctx.websocket._inbox.be_watched(doorman)
         error: BaseException | None = None
         try:
             error = await self._run_websocket(ctx)

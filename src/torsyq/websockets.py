@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import typing as t
-from collections import deque
-from contextvars import Context
 from contextvars import copy_context
 from functools import partial
 from functools import wraps
 from threading import get_ident
+from time import monotonic
 
 from werkzeug.exceptions import BadRequest
 
@@ -24,9 +23,12 @@ from .loop import adopt
 from .loop import Call
 from .loop import current_ending
 from .loop import current_loop
-from .loop import Ending
 from .loop import settled
 from .loop import waited_for
+from .websocket_inbox import Inbox
+from .websocket_inbox import Message
+from .websocket_inbox import Receive
+from .websocket_inbox import WebsocketDisconnected as WebsocketDisconnected
 
 if t.TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -38,21 +40,12 @@ if t.TYPE_CHECKING:
 
     from .wrappers import Request
 
-Message = t.MutableMapping[str, t.Any]
-Receive = t.Callable[[], t.Awaitable[Message]]
 Send = t.Callable[[Message], t.Awaitable[None]]
 F = t.TypeVar("F", bound=t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]])
 T = t.TypeVar("T")
 
-# What has arrived and was not received yet is bounded by both; beyond, the client has to wait.
-_MESSAGES_KEPT = 64
-_BYTES_KEPT = 256 * 1024
-
-# After so many messages sent, other tasks have their turn.
-_SENDS_AT_A_STRETCH = 16
-
-# A view that received a message before the client went has this many seconds to be done with it.
-_GRACE = 1.0
+# After so many seconds of sending, other tasks have their turn.
+_STRETCH = 0.001
 
 # The codes an application may send (RFC 6455, section 7.4, and IANA's list).
 _CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
@@ -60,27 +53,6 @@ _LONGEST_REASON = 123
 
 # How an HTTP status is said once the connection is accepted (the same sources).
 _CODE_OF_STATUS = {400: 1007, 413: 1009, 415: 1003, 503: 1013}
-
-
-class WebsocketDisconnected(asyncio.CancelledError):
-    """The connection is over: raised by ``receive`` and ``send``.
-
-    It needs no handler: it ends the view, and nothing is logged. Catch it to clean up.
-
-    COMPAT: views written for Quart catch :class:`asyncio.CancelledError`, which this is too. So
-    ``except Exception`` around a loop of ``receive`` lets it through, and the loop ends.
-
-    :param code: why, as the client or the server said; 1006 where the line just went dead.
-    :param reason: the same in words.
-    """
-
-    def __init__(self, code: int = 1005, reason: str = "") -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.reason}".rstrip()
 
 
 class InvalidMessage(BadRequest, ValueError):
@@ -160,10 +132,10 @@ class Websocket:
         #: Whether the connection is open, or was.
         self.accepted = False
         self._send = send
-        self._sent = 0
+        self._last_turn = monotonic()
         self._loop = current_loop()
         self._thread = get_ident()
-        self._inbox = _Inbox(receive, self._close, max_message_size)
+        self._inbox = Inbox(receive, self._close, max_message_size)
         self._accepting = asyncio.Lock()
         #: Called before accepting, with the headers of the answer.
         self._on_accept: t.Callable[[Headers], t.Awaitable[None]] | None = None
@@ -313,9 +285,10 @@ class Websocket:
         except Exception as error:
             # Each server has its own way to say that nobody is there.
             raise self._lost() from error
-        self._sent += 1
-        if self._sent % _SENDS_AT_A_STRETCH == 0:
+        now = monotonic()
+        if now - self._last_turn > _STRETCH:
             # Not every server waits in its send, and the others want their turn.
+            self._last_turn = now
             await asyncio.sleep(0)
 
     def send_json(self, *args: t.Any, **kwargs: t.Any) -> t.Coroutine[t.Any, t.Any, None]:
@@ -429,156 +402,3 @@ class Websocket:
         # Some of these hold the websocket, and granian closes the line only when nobody has its
         # objects any more.
         del self._send, self._on_accept, self._inbox._receive, self._inbox._refuse
-
-
-class _Inbox:
-    """What the client sent and nobody received yet.
-
-    It always listens, so that it notices when the client goes, whatever the view waits for; and
-    since it is a task of its own, a ``receive`` that is cancelled loses no message.
-    """
-
-    def __init__(
-        self,
-        receive: Receive,
-        refuse: t.Callable[[int, str], t.Awaitable[None]],
-        limit: int | None,
-    ) -> None:
-        self.end: tuple[int, str] | None = None
-        #: For what else a sync view waits for.
-        self.ending = Ending()
-        self.viewer: asyncio.Task[t.Any] | None = None
-        self.has_cancelled = False
-        self.has_left = False
-        self._loop = current_loop()
-        self._receive = receive
-        self._refuse = refuse
-        self._limit = limit
-        self._messages: deque[str | bytes] = deque()
-        self._size = 0
-        self._readers: deque[asyncio.Future[None]] = deque()
-        self._room: asyncio.Future[None] | None = None
-        self._was_read = False
-        self._viewer_knows = False
-        self._is_refusing = False
-        self._listening: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-
-    def open(self) -> None:
-        """Begin to listen."""
-        self._listening = asyncio.create_task(self._listen())
-
-    async def _listen(self) -> None:
-        while self.end is None:
-            try:
-                message = await self._receive()
-            except Exception:
-                message = {"type": "websocket.disconnect", "code": 1006}
-            if message["type"] == "websocket.disconnect":
-                code, reason = message.get("code") or 1005, message.get("reason") or ""
-                break
-            data: str | bytes | None = message.get("text")
-            if data is None:
-                data = message.get("bytes") or b""
-            if self._limit is not None and self._is_too_big(data, self._limit):
-                code, reason = 1009, "message too big"
-                self._is_refusing = True
-                await self._refuse(code, reason)
-                break
-            self._put(data)
-            while len(self._messages) >= _MESSAGES_KEPT or self._size > _BYTES_KEPT:
-                self._room = self._loop.create_future()
-                await self._room
-        else:
-            return
-        # Whoever was woken by a message that came just before answers it first.
-        await asyncio.sleep(0)
-        self._over(code, reason)
-        self.has_left = True
-        self.dismiss_viewer()
-
-    def _is_too_big(self, data: str | bytes, limit: int) -> bool:
-        if len(data) * 4 <= limit:
-            return False
-        return len(data.encode() if isinstance(data, str) else data) > limit
-
-    def _put(self, data: str | bytes) -> None:
-        self._messages.append(data)
-        self._size += len(data)
-        if self._readers:
-            self._wake_reader()
-
-    async def get(self) -> str | bytes:
-        """The next message.
-
-        :raises WebsocketDisconnected: there will be none.
-        """
-        self._was_read = True
-        while not self._messages:
-            if self.end is not None:
-                raise self.farewell()
-            reader = self._loop.create_future()
-            self._readers.append(reader)
-            try:
-                await reader
-            except asyncio.CancelledError:
-                if reader.done() and not reader.cancelled():
-                    # Woken and cancelled at once: the message is for the next one.
-                    self._wake_reader()
-                raise
-        data = self._messages.popleft()
-        self._size -= len(data)
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        return data
-
-    def _wake_reader(self) -> None:
-        while self._readers:
-            reader = self._readers.popleft()
-            if not reader.done():
-                reader.set_result(None)
-                return
-
-    def _over(self, code: int, reason: str) -> None:
-        if self.end is None:
-            self.end = code, reason
-        while self._readers:
-            self._wake_reader()
-        self.ending.come()
-
-    def close(self, code: int, reason: str) -> None:
-        """End it from this side; what was not received is not wanted."""
-        self._messages.clear()
-        self._over(code, reason)
-
-    def farewell(self) -> WebsocketDisconnected:
-        """What to raise, now that it is over."""
-        assert self.end is not None
-        if asyncio.current_task() is self.viewer:
-            self._viewer_knows = True
-        return WebsocketDisconnected(*self.end)
-
-    def dismiss_viewer(self) -> None:
-        """Have the view end if it does not do so by itself."""
-        if self._timer is not None:
-            self._timer.cancel()
-        delay = _GRACE if self._was_read else 0
-        # The present context would hold the websocket as long as the timer runs.
-        self._timer = self._loop.call_later(delay, self._cancel_viewer, context=Context())
-
-    def _cancel_viewer(self) -> None:
-        if self.viewer is not None and not self._viewer_knows:
-            self.has_cancelled = True
-            self.viewer.cancel()
-
-    async def stop(self) -> None:
-        """Stop listening."""
-        listening = self._listening
-        if listening is not None and listening is not asyncio.current_task():
-            # Its context holds the websocket.
-            self._listening = None
-            if not self._is_refusing:
-                listening.cancel()
-            await asyncio.wait([listening])
-        if self._timer is not None:
-            self._timer.cancel()

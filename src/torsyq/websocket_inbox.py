@@ -1,0 +1,283 @@
+"""What a WebSocket's client sent and nobody received yet, and how it is noticed that it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import typing as t
+from collections import deque
+from contextvars import Context
+from contextvars import copy_context
+
+from .loop import current_loop
+from .loop import Ending
+from .loop import is_async
+
+if t.TYPE_CHECKING:
+    from .asgi_answer import Doorman
+
+Message = t.MutableMapping[str, t.Any]
+Receive = t.Callable[[], t.Awaitable[Message]]
+
+# What has arrived and was not received yet is bounded by both; beyond, the client has to wait.
+_MESSAGES_KEPT = 64
+_BYTES_KEPT = 256 * 1024
+
+# How it ended where the server's ``receive`` fails: each has its own way to say that nobody is there.
+_GONE = 1006, ""
+
+# A view that received a message before the client went has this many seconds to be done with it.
+_GRACE = 1.0
+
+
+class WebsocketDisconnected(asyncio.CancelledError):
+    """The connection is over: raised by ``receive`` and ``send``.
+
+    It needs no handler: it ends the view, and nothing is logged. Catch it to clean up.
+
+    COMPAT: views written for Quart catch :class:`asyncio.CancelledError`, which this is too. So
+    ``except Exception`` around a loop of ``receive`` lets it through, and the loop ends.
+
+    :param code: why, as the client or the server said; 1006 where the line just went dead.
+    :param reason: the same in words.
+    """
+
+    # Where it is imported from.
+    __module__ = "torsyq.websockets"
+
+    def __init__(self, code: int = 1005, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.reason}".rstrip()
+
+
+class Inbox:
+    """What the client sent and nobody received yet.
+
+    Someone always listens, so that it is noticed when the client goes, whatever the view waits for:
+    who waits in ``receive``, or a task, from when the doorman sees that nobody else has for a while.
+
+    PERF: a message that who waits receives takes a turn of the loop less of three: a sixth of an echo.
+    """
+
+    #: For the doorman.
+    is_known = False
+
+    def __init__(
+        self,
+        receive: Receive,
+        refuse: t.Callable[[int, str], t.Awaitable[None]],
+        limit: int | None,
+    ) -> None:
+        self.end: tuple[int, str] | None = None
+        #: For what else a sync view waits for.
+        self.ending = Ending()
+        self.viewer: asyncio.Task[t.Any] | None = None
+        self.has_cancelled = False
+        self.has_left = False
+        self._loop = current_loop()
+        self._receive = receive
+        self._refuse = refuse
+        self._limit = limit
+        self._messages: deque[str | bytes] = deque()
+        self._size = 0
+        self._readers: deque[asyncio.Future[None]] = deque()
+        self._room: asyncio.Future[None] | None = None
+        self._was_read = False
+        self._viewer_knows = False
+        self._is_refusing = False
+        # Who waits in the server's receive, and whether it is cancelled because that is over.
+        self._taker: asyncio.Task[t.Any] | None = None
+        self._is_dismissed = False
+        # Sees that someone listens; where there is none, a task does from the beginning.
+        self._doorman: Doorman | None = None
+        self._is_watched = False
+        self._listening: asyncio.Task[None] | None = None
+        self._context: Context | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def be_watched(self, doorman: Doorman) -> None:
+        """Let *doorman* see that someone listens, where who waits may do so.
+
+        COMPAT: when one that waits in granian's ``receive`` is cancelled, the message that arrives
+        at that moment is lost (2.8.7). There, and where what waits is not Python's, only a task
+        listens, which nobody cancels.
+        """
+        if is_async(self._receive) and "granian" not in sys.modules:
+            self._doorman = doorman
+
+    def open(self) -> None:
+        """Begin to listen."""
+        self._context = copy_context()
+        self._let_listen()
+
+    def _let_listen(self) -> None:
+        """Have a task listen, if nobody does for a while."""
+        self.is_known = False
+        if self._doorman is None:
+            self.listen()
+        elif not self._is_watched:
+            self._is_watched = True
+            self._doorman.watch(self)
+
+    def listen(self) -> None:
+        """Listen in a task from now on, unless somebody does."""
+        self._is_watched = False
+        if self._listening is None and self._taker is None:
+            self._listening = self._loop.create_task(self._listen(), context=self._context)
+
+    async def _listen(self) -> None:
+        while self.end is None:
+            try:
+                end = self._admit(await self._receive())
+            except Exception:
+                end = _GONE
+            if end is not None:
+                await self._part(*end)
+            while len(self._messages) >= _MESSAGES_KEPT or self._size > _BYTES_KEPT:
+                self._room = self._loop.create_future()
+                await self._room
+
+    def _admit(self, message: Message) -> tuple[int, str] | None:
+        """Keep a message; or tell what ends the connection."""
+        if message["type"] == "websocket.disconnect":
+            return message.get("code") or 1005, message.get("reason") or ""
+        data: str | bytes | None = message.get("text")
+        if data is None:
+            data = message.get("bytes") or b""
+        limit = self._limit
+        if limit is not None and len(data) * 4 > limit and self._is_too_big(data, limit):
+            self._is_refusing = True
+            return 1009, "message too big"
+        self._put(data)
+        return None
+
+    async def _part(self, code: int, reason: str) -> None:
+        try:
+            if self._is_refusing:
+                await self._refuse(code, reason)
+            else:
+                # Whoever was woken by a message that came just before answers it first.
+                await asyncio.sleep(0)
+        finally:
+            self._over(code, reason)
+            self.has_left = True
+            self.dismiss_viewer()
+
+    def _is_too_big(self, data: str | bytes, limit: int) -> bool:
+        return len(data.encode() if isinstance(data, str) else data) > limit
+
+    def _put(self, data: str | bytes) -> None:
+        self._messages.append(data)
+        self._size += len(data)
+        if self._readers:
+            self._wake_reader()
+
+    async def get(self) -> str | bytes:
+        """The next message.
+
+        :raises WebsocketDisconnected: there will be none.
+        """
+        self._was_read = True
+        while not self._messages:
+            if self.end is not None:
+                raise self.farewell()
+            await (self._wait() if self._taker or self._listening else self._take())
+        data = self._messages.popleft()
+        self._size -= len(data)
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        return data
+
+    async def _take(self) -> None:
+        """Receive what comes next."""
+        task = self._taker = asyncio.current_task(self._loop)
+        try:
+            try:
+                end = self._admit(await self._receive())
+            except Exception:
+                end = _GONE
+            if end is not None:
+                await self._part(*end)
+        except asyncio.CancelledError:
+            # What comes next is for the next one.
+            self._wake_reader()
+            if not self._is_dismissed or task is None or task.uncancel():
+                raise
+        finally:
+            self._taker = None
+            if self.end is None:
+                self._let_listen()
+
+    async def _wait(self) -> None:
+        """Wait until someone else received something, or will not."""
+        reader = self._loop.create_future()
+        self._readers.append(reader)
+        try:
+            await reader
+        except asyncio.CancelledError:
+            if reader.done() and not reader.cancelled():
+                # Woken and cancelled at once: the message is for the next one.
+                self._wake_reader()
+            raise
+
+    def _wake_reader(self) -> None:
+        while self._readers:
+            reader = self._readers.popleft()
+            if not reader.done():
+                reader.set_result(None)
+                return
+
+    def _over(self, code: int, reason: str) -> None:
+        if self.end is None:
+            self.end = code, reason
+        if self._doorman is not None:
+            self._doorman.present.discard(self)
+        taker = self._taker
+        if taker is not None and taker is not asyncio.current_task() and not self._is_dismissed:
+            self._is_dismissed = True
+            taker.cancel()
+        while self._readers:
+            self._wake_reader()
+        self.ending.come()
+
+    def close(self, code: int, reason: str) -> None:
+        """End it from this side; what was not received is not wanted."""
+        self._messages.clear()
+        self._over(code, reason)
+
+    def farewell(self) -> WebsocketDisconnected:
+        """What to raise, now that it is over."""
+        assert self.end is not None
+        if asyncio.current_task() is self.viewer:
+            self._viewer_knows = True
+        return WebsocketDisconnected(*self.end)
+
+    def dismiss_viewer(self) -> None:
+        """Have the view end if it does not do so by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+        delay = _GRACE if self._was_read else 0
+        # The present context would hold the websocket as long as the timer runs.
+        self._timer = self._loop.call_later(delay, self._cancel_viewer, context=Context())
+
+    def _cancel_viewer(self) -> None:
+        if self.viewer is not None and not self._viewer_knows:
+            self.has_cancelled = True
+            self.viewer.cancel()
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        listening = self._listening
+        if listening is not None and listening is not asyncio.current_task():
+            # Its context holds the websocket.
+            self._listening = None
+            if not self._is_refusing:
+                listening.cancel()
+            await asyncio.wait([listening])
+        self._context = None
+        if self._timer is not None:
+            self._timer.cancel()
