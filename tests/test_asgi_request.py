@@ -223,6 +223,13 @@ def test_a_body_shorter_than_announced_is_not_taken_for_whole() -> None:
         Request(environ).get_data()
 
 
+def test_no_more_is_received_than_was_announced(made: list[dict[str, t.Any]]) -> None:
+    environ, it = asyncio.run(received([b"abc", b""], CONTENT_LENGTH="3"))
+    made.append(environ)
+    assert it.received == 1
+    assert Request(environ).get_data() == b"abc"
+
+
 def test_a_body_announced_too_large_is_not_received() -> None:
     environ, it = asyncio.run(received([b"abcdef"], limit=5, CONTENT_LENGTH="6"))
     assert it.received == 0
