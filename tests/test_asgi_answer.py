@@ -449,3 +449,29 @@ def test_what_is_to_be_called_on_close_is_called_if_the_stream_did_not_begin(app
 
     asyncio.run(run())
     assert closed == ["closed"]
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+def test_a_client_that_goes_while_a_large_answer_is_sent_ends_it(app: Flask, kind: str) -> None:
+    """Whole as it is: the server may wait in its send, and need not tell who waits there."""
+
+    async def large() -> bytes:
+        return bytes(100_000)
+
+    app.add_url_rule("/", view_func=large if kind == "async" else lambda: bytes(100_000))
+
+    async def run() -> list[str]:
+        it = Exchange(app, scope())
+        sent: list[str] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message["type"])
+            if message["type"] == "http.response.body":
+                it.disconnect()
+                await asyncio.Event().wait()
+
+        it.send = send  # type: ignore[method-assign]
+        await asyncio.wait_for(it.run(), 30)
+        return sent
+
+    assert asyncio.run(run()) == ["http.response.start", "http.response.body"]

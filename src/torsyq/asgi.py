@@ -21,6 +21,7 @@ from .asgi_answer import closing
 from .asgi_answer import Doorman
 from .asgi_answer import refuse
 from .asgi_answer import Send
+from .asgi_answer import SENT_AT_ONCE
 from .asgi_request import awaits_no_body
 from .asgi_request import make_environ
 from .asgi_request import NO_BODY
@@ -130,12 +131,17 @@ class Asgi(Lifespan):
         try:
             walk, body = context.run(begin, self._walk, ctx, environ, answer)
             if walk is not None:
+                answer.watch_client()
                 body = await within(context, walk, body)
             if type(body) is not list:
+                answer.watch_client()
                 body = await within(context, self._send_body(body, answer))
+            last = closing(body)
+            if len(last["body"]) > SENT_AT_ONCE:
+                answer.watch_client()
             if not answer.has_started:
                 await answer.start()
-            await send(closing(body))
+            await send(last)
         except asyncio.CancelledError:
             if not answer.client_is_gone:
                 raise
