@@ -407,6 +407,41 @@ def test_a_loader_that_cannot_list_its_templates(app: Flask) -> None:
     assert about_templates(app) == []
 
 
+LOADER = """
+import torsyq as flask, jinja2, werkzeug.routing
+
+class Themes(jinja2.BaseLoader):
+    def list_templates(self):
+        return [flask.current_app.config["THEME"] + ".html"]
+
+    def get_source(self, environment, template):
+        return "{{ url_for('nowhere') }} " + flask.current_app.name, None, lambda: True
+
+class Team(werkzeug.routing.UnicodeConverter):
+    def to_python(self, value):
+        return flask.current_app.name + value
+
+app = flask.Flask("own", root_path=".")
+app.config["THEME"] = "aurora"
+app.jinja_loader = Themes()
+app.url_map.converters["team"] = Team
+
+@app.route("/<team:team>")
+def of(team):
+    return team
+
+@app.route("/<path:rest>")
+def other(rest):
+    return rest
+"""
+
+
+def test_loaders_and_converters_of_an_app_may_ask_for_it(tmp_path: pathlib.Path) -> None:
+    """As FlaskBB's themes do, whose templates cannot be listed outside of an app context."""
+    result = see(tmp_path, LOADER)
+    assert "aurora.html: line 1 builds a URL to 'nowhere'" in result.output
+
+
 # -- names ---------------------------------------------------------------------------------------
 
 

@@ -78,7 +78,9 @@ def examine(app_import: str | None) -> Report:
         )
     extensions = used_extensions()
     findings = _about_extensions(extensions) + about_names("the app", own_sources(app))
-    findings += about_routes(app) + about_templates(app)
+    # Its converters and loaders of templates may ask for the app, as they can within a request.
+    with app.app_context():
+        findings += about_routes(app) + about_templates(app)
     return Report(app_import or app.name, extensions, findings)
 
 
