@@ -57,33 +57,46 @@ class Framework:
         (folder / ".installed").touch()
 
 
+def _without(*workloads: str) -> frozenset[str]:
+    """These workloads, and the one for those whose apps have a secret key."""
+    return frozenset({*workloads, "keyless"})
+
+
 FRAMEWORKS = {
     framework.name: framework
     for framework in (
-        Framework(
-            "bare", "bare callable", missing=frozenset({"session", "urls", "error", "hooks"})
-        ),
+        Framework("bare", "bare callable", missing=_without("session", "urls", "error", "hooks")),
         Framework("flask", "Flask"),
         Framework("torsyq", "Torsyq"),
         Framework(
             "falcon",
             "Falcon",
             ("falcon", "granian"),
-            frozenset({"template", "session", "urls"}),
+            _without("template", "session", "urls"),
         ),
-        Framework("bottle", "Bottle", ("bottle",), frozenset({"error"})),
+        Framework("bottle", "Bottle", ("bottle",), _without("error")),
         Framework(
             "blacksheep",
             "BlackSheep",
             ("blacksheep", "jinja2", "itsdangerous"),
-            frozenset({"405", "urls"}),
+            _without("405", "urls"),
         ),
         Framework(
-            "starlette", "Starlette", ("starlette", "jinja2", "itsdangerous", "python-multipart")
+            "starlette",
+            "Starlette",
+            ("starlette", "jinja2", "itsdangerous", "python-multipart"),
+            _without(),
         ),
-        Framework("litestar", "Litestar", ("litestar", "jinja2", "cryptography", "multipart")),
-        Framework("fastapi", "FastAPI", ("fastapi", "jinja2", "itsdangerous", "python-multipart")),
-        Framework("django", "Django", ("django",)),
+        Framework(
+            "litestar", "Litestar", ("litestar", "jinja2", "cryptography", "multipart"), _without()
+        ),
+        Framework(
+            "fastapi",
+            "FastAPI",
+            ("fastapi", "jinja2", "itsdangerous", "python-multipart"),
+            _without(),
+        ),
+        Framework("django", "Django", ("django",), _without()),
         Framework("quart", "Quart", ("quart",)),
     )
 }

@@ -189,6 +189,14 @@ _form_type = {"Content-Type": "application/x-www-form-urlencoded"}
 
 WORKLOADS = (
     Workload("text", "plain text", (Request("/"),), text(GREETING), 20),
+    Workload(
+        "keyless",
+        "plain text, no secret key",
+        (Request("/"),),
+        text(GREETING),
+        12,
+        variant="keyless",
+    ),
     Workload("json", "JSON", (Request("/json"),), data({"message": GREETING}), 12),
     Workload(
         "user",

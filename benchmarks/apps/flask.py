@@ -12,11 +12,14 @@ PROTOCOL = "wsgi"
 
 def make(variant: str, size: int, framework: str = "flask") -> t.Any:
     flask: t.Any = import_module(framework)
-    if variant == "main":
+    if variant in {"main", "keyless"}:
         w.static_file()
         app = flask.Flask("bench", static_folder=w.STATIC, template_folder=w.TEMPLATES)
     else:
         app = flask.Flask("bench", static_folder=None)
+    if variant != "keyless":
+        # As every app has that uses sessions. Flask then opens one for each request.
+        app.secret_key = w.SECRET
     VARIANTS[variant](flask, app, size)
     return app
 
@@ -88,7 +91,6 @@ def main(flask: t.Any, app: t.Any, size: int) -> None:
 
 
 def session(flask: t.Any, app: t.Any, size: int) -> None:
-    app.secret_key = w.SECRET
     session = flask.session
 
     @app.get("/session")
@@ -157,6 +159,7 @@ def sync_and_async(flask: t.Any, app: t.Any, size: int) -> None:
 
 VARIANTS: dict[str, t.Callable[[t.Any, t.Any, int], None]] = {
     "main": main,
+    "keyless": main,
     "session": session,
     "errors": errors,
     "hooks": hooks,

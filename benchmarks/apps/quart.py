@@ -13,11 +13,14 @@ PROTOCOL = "asgi"
 
 
 def make(variant: str, size: int) -> t.Any:
-    if variant == "main":
+    if variant in {"main", "keyless"}:
         w.static_file()
         app = quart.Quart("bench", static_folder=str(w.STATIC), template_folder=str(w.TEMPLATES))
     else:
         app = quart.Quart("bench", static_folder=None)
+    if variant != "keyless":
+        # As every app has that uses sessions. Quart then opens one for each request.
+        app.secret_key = w.SECRET
     VARIANTS[variant](app, size)
     return app
 
@@ -109,7 +112,6 @@ def main(app: t.Any, size: int) -> None:
 
 
 def session(app: t.Any, size: int) -> None:
-    app.secret_key = w.SECRET
     session = quart.session
 
     @app.get("/session")
@@ -154,6 +156,7 @@ def routes(app: t.Any, size: int) -> None:
 
 VARIANTS: dict[str, t.Callable[[t.Any, int], None]] = {
     "main": main,
+    "keyless": main,
     "session": session,
     "errors": errors,
     "hooks": hooks,
