@@ -180,6 +180,18 @@ def test_usual_multipart_bodies_are_read_as_werkzeug_reads_them(
     compare(body + f"--{boundary}--\r\n".encode(), boundary)
 
 
+@pytest.mark.parametrize(
+    "data", [b"", b"\r\n", b"library-1", b"--", b"-the-boundary-of-some-library-1"]
+)
+@pytest.mark.parametrize("boundary", ["the-boundary-of-some-library-1", "-" * 60])
+def test_a_file_may_hold_the_end_of_the_boundary(boundary: str, data: bytes) -> None:
+    """Of a long one the end is what is searched for."""
+    content = b"before" + data + boundary[-32:].encode() + data + b"after"
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="f"; filename="g"\r\n\r\n'
+    body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
+    assert compare(body, boundary)[3][0][-1] == content
+
+
 def form(*parts: tuple[str, bytes]) -> bytes:
     body = b""
     for disposition, data in parts:

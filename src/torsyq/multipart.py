@@ -22,6 +22,8 @@ from werkzeug.http import parse_options_header
 # Werkzeug feeds its decoder this much at a time, and counts it against the limit of a field.
 _CHUNK = 64 * 1024
 _MOST_HEADERS = 8 * 1024
+# Of a delimiter, this much of its end is searched for.
+_MOST_SOUGHT = 32
 
 _plain_disposition = re.compile(
     r'form-data; name="([^"\\%]*)"(?:; filename="([^"\\%]*)")?'
@@ -91,20 +93,20 @@ def parse_plain(
 
 
 def _find_all(body: bytes, delimiter: bytes) -> list[int]:
-    """Where *delimiter* is in *body*."""
+    """Where *delimiter* is in *body*; nothing where that is not plain to see."""
     found = []
-    # PERF: searching for a short string is twice as fast from behind (CPython's two algorithms).
-    # SECURITY: with a long one it would let a client make it quadratic.
-    if len(delimiter) > 24:
-        position = body.find(delimiter)
-        while position >= 0:
-            found.append(position)
-            position = body.find(delimiter, position + len(delimiter))
-        return found
-    position = body.rfind(delimiter)
+    # PERF: searching from behind is half the work (CPython's two algorithms): a quarter of an
+    # upload of 1 MB.
+    # SECURITY: a long string would let a client make it quadratic. So its end is searched for.
+    tail = delimiter[-_MOST_SOUGHT:]
+    ahead = len(delimiter) - len(tail)
+    position = body.rfind(tail)
     while position >= 0:
-        found.append(position)
-        position = body.rfind(delimiter, 0, position)
+        start = position - ahead
+        if start < 0 or not body.startswith(delimiter, start):
+            return []
+        found.append(start)
+        position = body.rfind(tail, 0, start)
     found.reverse()
     return found
 
