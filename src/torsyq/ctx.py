@@ -352,7 +352,7 @@ class RequestContext(_Pushable):
         :raises AssertionError: another context was pushed after this one and is still there.
         """
         pushes = self._pushes or _not_pushed(_cv_request)
-        is_last = pushes[-1] is None
+        is_last = pushes[2] is None
         app, request = self.app, self.request
         try:
             if is_last:
@@ -395,7 +395,7 @@ class RequestContext(_Pushable):
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
         pushes = self._pushes or _not_pushed(_cv_request)
-        is_last = pushes[-1] is None
+        is_last = pushes[2] is None
         app, request = self.app, self.request
         try:
             if is_last:

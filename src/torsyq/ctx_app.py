@@ -216,7 +216,7 @@ class AppContext(_Pushable):
             self._outlive_request()
         pushes = self._pushes or _not_pushed(_cv_app)
         try:
-            if pushes[-1] is None:
+            if pushes[1] is None:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 self.app.do_teardown_appcontext(exc)
@@ -234,7 +234,7 @@ class AppContext(_Pushable):
             self._outlive_request()
         pushes = self._pushes or _not_pushed(_cv_app)
         try:
-            if pushes[-1] is None:
+            if pushes[1] is None:
                 if exc is _sentinel:
                     exc = sys.exc_info()[1]
                 await self.app.do_teardown_appcontext_async(exc)

@@ -111,8 +111,8 @@ class Request(RequestBase):
     # Nobody replaced what tells the blueprints.
     _plainly_routed: t.ClassVar[bool] = True
 
-    # What the constructor sets, since a subclass has it in another way.
-    _set_at_once: t.ClassVar[tuple[str, ...]] = ()
+    # What the constructor sets, since a subclass has it in another way, and what it sets it to.
+    _set_at_once: t.ClassVar[tuple[tuple[str, t.Callable[[t.Any], t.Any]], ...]] = ()
 
     # Whether closing has anything to do: there are files, or a subclass closes more.
     _to_close = False
@@ -135,12 +135,14 @@ class Request(RequestBase):
         self.environ = environ
         self.method = environ.get("REQUEST_METHOD", "GET").upper()
         self.shallow = shallow
-        # PERF: read three times, faster from here than from the class.
+        # PERF: read once and three times, sooner from here than from the class (1 % of a text's
+        # request).
+        self._to_close = False
         self.routing_exception = None
         # PERF: to go through none of them takes 1 % of a text's request.
         if self._set_at_once:
-            for name in self._set_at_once:
-                setattr(self, name, getattr(Request, name).fget(self))
+            for name, compute in self._set_at_once:
+                setattr(self, name, compute(self))
         if populate_request and not shallow:
             environ["werkzeug.request"] = self
 
@@ -149,10 +151,12 @@ class Request(RequestBase):
         own: set[str] = set().union(*map(vars, cls.__mro__[: cls.__mro__.index(Request)]))
         cls._plain = _reading_steps.isdisjoint(own)
         cls._plainly_routed = own.isdisjoint({"blueprint", "endpoint"})
-        cls._set_at_once = tuple(name for name in _set_at_first if name in own)
+        at_once = {name: getattr(Request, name).fget for name in _set_at_first if name in own}
         # What is overridden may keep files where only closing finds them.
         if not _closing_steps.isdisjoint(own):
             cls._to_close = True
+            at_once["_to_close"] = lambda request: True
+        cls._set_at_once = tuple(at_once.items())
 
     # What Werkzeug sets in its constructor
 
