@@ -181,6 +181,13 @@ def test_an_app_that_is_not_there_is_told_in_a_sentence(tmp_path: pathlib.Path) 
     )
 
 
+def test_an_app_without_anything_to_ask_is_no_success(tmp_path: pathlib.Path) -> None:
+    """Calibre-Web registers its routes in its own main()."""
+    result = run(tmp_path, "import flask; app = flask.Flask(__name__, static_folder=None)")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: There is nothing to compare: ")
+
+
 def test_an_app_that_imports_torsyq_by_name_has_no_other_side(tmp_path: pathlib.Path) -> None:
     result = run(tmp_path, HELLO.replace("import flask", "import torsyq as flask"))
     assert result.exit_code == 1

@@ -28,6 +28,12 @@ if t.TYPE_CHECKING:
     Record = dict[str, t.Any]
 
 CHILD = pathlib.Path(__file__).with_name("_compare_child.py")
+_NOTHING = (
+    "There is nothing to compare: the app has no route that answers GET and takes no arguments."
+    " Usually it registers its routes later, in a function that its own start command calls: name"
+    " one that returns the finished app ('--app hello:create_app'), or record requests"
+    " (--requests)."
+)
 MAKERS = {"flask": "flask.app", "torsyq": "torsyq.app"}
 
 
@@ -148,9 +154,14 @@ class _Sides:
         self.before = before
 
     def compare(self) -> list[Compared]:
-        """Ask both; where they differ ask Flask once more, to see what differs by itself."""
+        """Ask both; where they differ ask Flask once more, to see what differs by itself.
+
+        :raises click.ClickException: there is nothing to ask them, or see :meth:`account`
+        """
         flask, torsyq = self.account("flask"), self.account("torsyq")
         results = self.results(flask, torsyq)
+        if not results:
+            raise click.ClickException(_NOTHING)
         if any(result.different for result in results):
             again = self.results(flask, self.account("flask", repeat=0))
             for result, noise in zip(results, again, strict=False):
