@@ -670,3 +670,37 @@ def test_an_ending_ends_what_was_added_before_and_after_it_came() -> None:
     assert ended == ["before", "after"]
     another.come()
     assert ended == ["before", "after"]
+
+
+def test_what_is_ended_twice_is_cancelled_once_and_may_clean_up() -> None:
+    """As when the client goes, and then the server stops: a clean-up that waits is not cut off."""
+    begun, ended = threading.Event(), threading.Event()
+    may_end: list[asyncio.Event] = []
+    ending = Ending()
+    done: list[str] = []
+
+    async def work() -> None:
+        may_end.append(asyncio.Event())
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+            await may_end[0].wait()
+            done.append("cleaned up")
+
+    def wait() -> None:
+        try:
+            ending.wait_for(loop.Call(work).begin(lasting_loop()))
+        except asyncio.CancelledError:
+            done.append("cancelled")
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait)
+        assert begun.wait(30)
+        ending.come()
+        assert ended.wait(30)
+        ending.come()
+        lasting_loop().call_soon_threadsafe(may_end[0].set)
+        waiting.result(30)
+    assert done == ["cleaned up", "cancelled"]

@@ -234,6 +234,7 @@ class Call:
 
     _task: asyncio.Task[None] | None = None
     _has_begun = False
+    _is_cancelled = False
 
     def __init__(
         self, func: t.Callable[..., t.Awaitable[t.Any]], /, *args: t.Any, **kwargs: t.Any
@@ -256,11 +257,15 @@ class Call:
             self._task.add_done_callback(self._end_unbegun)
 
     def cancel(self) -> None:
-        """Cancel it, from any thread: :meth:`wait` raises :exc:`asyncio.CancelledError`."""
+        """Cancel it, from any thread: :meth:`wait` raises :exc:`asyncio.CancelledError`.
+
+        A second time does nothing: it may be cleaning up, and waiting for something in that.
+        """
         self._loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
-        if self._task is not None:
+        if self._task is not None and not self._is_cancelled:
+            self._is_cancelled = True
             self._task.cancel()
 
     def _end_unbegun(self, task: asyncio.Task[None]) -> None:
