@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import io
 import threading
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 import flask
 import pytest
@@ -245,6 +247,34 @@ def test_a_copied_context_serves_another_thread(app: Flask, anyclient: FlaskClie
 
     assert anyclient.get("/work").text == "done"
     assert found == [("/work", 1, 5)]
+
+
+def test_each_call_of_a_copied_context_has_a_copy_of_its_own(app: Flask) -> None:
+    """Where several threads call at once, none of them pops what another one pushed.
+
+    On Flask they share one, which cannot be left then ("created in a different Context").
+    """
+    ended: list[int | None] = []
+    app.teardown_appcontext(lambda error: ended.append(g.get("own")))
+    all_in = threading.Barrier(4, timeout=30)
+
+    def work(number: int) -> tuple[str, int]:
+        g.own = number
+        all_in.wait()
+        session[str(number)] = True
+        return request.args["n"], g.own
+
+    async def async_work(number: int) -> tuple[str, int]:
+        return await asyncio.to_thread(work, number)
+
+    for func in work, async_work:
+        with app.test_request_context("/?n=5"):
+            call: t.Any = copy_current_request_context(func)
+            with ThreadPoolExecutor(4) as pool:
+                assert [*pool.map(call, range(4))] == [("5", number) for number in range(4)]
+            assert len(session) == 4
+            assert sorted(ended) == [0, 1, 2, 3]  # type: ignore[type-var]
+        ended.clear()
 
 
 def test_a_copy_before_the_session_was_read_shares_it(app: Flask) -> None:

@@ -90,7 +90,8 @@ def after_this_request(f: ft.AfterRequestCallable[t.Any]) -> ft.AfterRequestCall
 def copy_current_request_context(f: F) -> F:
     """Wrap *f* so that it runs in a copy of the present request context, wherever it is called.
 
-    For work handed to a thread, a greenlet or a task. The copy shares the request and the session.
+    For work handed to a thread, a greenlet or a task. Each call has a copy of its own, so that
+    several may be under way at once; all share the request and the session.
     An ``async def`` is to be awaited where there is an event loop, and runs to its end elsewhere.
 
     :raises RuntimeError: no request is being handled.
@@ -114,11 +115,10 @@ def copy_current_request_context(f: F) -> F:
     def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
         if is_async(f) and a_loop_runs():
             return twin(*args, **kwargs)
-        with copied:
+        with copied.copy():
             return copied.app.ensure_sync(f)(*args, **kwargs)
 
     async def twin(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        # A copy for each call, since several may be under way at once.
         async with copied.copy():
             return await f(*args, **kwargs)
 
