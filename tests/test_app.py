@@ -18,6 +18,7 @@ from werkzeug.exceptions import Forbidden
 from werkzeug.routing import BuildError
 
 import torsyq
+import torsyq.routing
 from torsyq import Flask
 from torsyq import request
 from torsyq import session
@@ -595,3 +596,55 @@ def test_an_attribute_held_for_the_app_is_forgotten_when_deleted(app: Flask) -> 
     env = app.jinja_env
     del app.jinja_env
     assert app.jinja_env is not env
+
+
+# Other threads.
+
+
+def test_looking_for_an_error_handler_adds_nothing_to_the_registry(
+    app: Flask, client: FlaskClient
+) -> None:
+    """Another thread may be iterating over it."""
+    blueprint = torsyq.Blueprint("blog", __name__)
+
+    @blueprint.get("/<int:code>")
+    def view(code: int) -> str:
+        torsyq.abort(code)
+
+    app.register_blueprint(blueprint)
+    app.register_error_handler(404, lambda error: ("nothing", 404))
+    assert client.get("/404").text == "nothing"
+    assert client.get("/403").status_code == 403
+    assert client.get("/unknown").text == "nothing"
+    assert {name: {*codes} for name, codes in app.error_handler_spec.items()} == {None: {404}}
+
+
+def test_handlers_and_views_may_be_added_while_all_are_looked_at(app: Flask) -> None:
+    """As when the first request over ASGI looks for functions that are async."""
+    app.register_error_handler(404, lambda error: "nothing")
+    app.view_functions["one"] = lambda: "one"
+    seen = 0
+    for _ in app._functions():
+        seen += 1
+        app.view_functions[f"added {seen}"] = lambda: "added"
+        error = type(f"Added{seen}", (Exception,), {})
+        app.error_handler_spec[None][404][error] = lambda error: "added"
+        app.error_handler_spec[None][500 + seen] = {}
+    assert seen >= 3
+
+
+def test_the_view_of_a_rule_is_there_before_the_rule(app: Flask) -> None:
+    """Since another thread may match the rule at once."""
+    known: list[bool] = []
+
+    class Map(torsyq.routing.Map):
+        def add(self, factory: t.Any) -> None:
+            known.append(factory.endpoint in app.view_functions)
+            super().add(factory)
+
+    app.url_map = Map()
+    app.add_url_rule("/", "index", lambda: "index")
+    assert known == [True]
+    with pytest.raises(ValueError, match="slash"):
+        app.add_url_rule("wrong", "wrong", lambda: "wrong")
+    assert [*app.view_functions] == ["static", "index"]

@@ -256,7 +256,7 @@ class Asgi(Lifespan):
     def _functions(self) -> Iterable[t.Any]:
         """Every function a walk could meet."""
         names = (None, *self.blueprints)
-        return chain(self.view_functions.values(), self._hooks(names))
+        return chain([*self.view_functions.values()], self._hooks(names))
 
     def _walks_on_loop(self, ctx: RequestContext) -> bool:
         """Whether one of the functions of the request's walk is ``async def``."""
@@ -284,8 +284,9 @@ class Asgi(Lifespan):
             (
                 handler
                 for name in names
-                for by_class in self.error_handler_spec.get(name, {}).values()
-                for handler in by_class.values()
+                # Lists, since another thread may add to what they are made of.
+                for by_class in [*self.error_handler_spec.get(name, {}).values()]
+                for handler in [*by_class.values()]
             ),
         )
 

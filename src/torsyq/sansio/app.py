@@ -304,16 +304,21 @@ class App(Websockets):
         url_rule.provide_automatic_options = provide_automatic_options  # type: ignore[attr-defined]
         if stream_body:
             url_rule.stream_body = self._streaming_rules = True  # type: ignore[attr-defined]
-        self.url_map.add(url_rule)
-
-        if view_func is not None:
-            known = self.view_functions.get(endpoint)
-            if known is not None and known != view_func:
-                raise AssertionError(
-                    "View function mapping is overwriting an existing"
-                    f" endpoint function: {endpoint}"
-                )
-            self.view_functions[endpoint] = view_func
+        known = self.view_functions.get(endpoint)
+        is_new = view_func is not None and known is None
+        if is_new:
+            # Before its rule, which another thread may match at once.
+            self.view_functions[endpoint] = view_func  # type: ignore[assignment]
+        try:
+            self.url_map.add(url_rule)
+        except BaseException:
+            if is_new:
+                del self.view_functions[endpoint]
+            raise
+        if view_func is not None and not is_new and known != view_func:
+            raise AssertionError(
+                f"View function mapping is overwriting an existing endpoint function: {endpoint}"
+            )
 
     @setupmethod
     def template_filter(
@@ -395,7 +400,9 @@ class App(Websockets):
         code = type(e).code if isinstance(e, HTTPException) else None
         for c in (code, None) if code is not None else (None,):
             for name in (*blueprints, None) if blueprints else (None,):
-                handlers = spec[name][c]
+                # Looked up without adding to it, since other threads iterate over it.
+                by_code = spec.get(name)
+                handlers = None if by_code is None else by_code.get(c)
                 if not handlers:
                     continue
                 for cls in type(e).__mro__:
