@@ -77,6 +77,15 @@ def anyclient(app: Flask, protocol: str) -> FlaskClient:
 
 
 @pytest.fixture
+def hasty() -> t.Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
 def untouched_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[None]:
     """What a command changes in the process is put back, and the test's own modules are forgotten."""
     monkeypatch.setattr(sys, "path", sys.path[:])

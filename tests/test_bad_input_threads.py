@@ -66,15 +66,6 @@ def at_once(calls: t.Sequence[t.Callable[[], t.Any]]) -> list[t.Any]:
         return list(pool.map(run, calls))
 
 
-@pytest.fixture
-def hasty() -> t.Iterator[None]:
-    """Threads take turns as often as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
 @pytest.mark.usefixtures("hasty")
 def test_first_requests_at_once_are_all_answered_right() -> None:
     for _ in range(20):

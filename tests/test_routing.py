@@ -9,6 +9,7 @@ import threading
 import time
 import typing as t
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from uuid import UUID
 
@@ -782,6 +783,82 @@ def test_many_threads_may_come_first() -> None:
         thread.join()
 
     assert sorted(answers) == sorted((str(n), f"/{n}/7/a") for n in range(64))
+
+
+def test_what_matches_while_rules_are_sorted_finds_them() -> None:
+    """As a thread does that had begun to match before another one added a rule."""
+    found: list[t.Any] = []
+
+    class Weight:
+        """Compared when the rules are sorted."""
+
+        def __init__(self, weight: int) -> None:
+            self.weight = weight
+
+        def __lt__(self, other: Weight) -> bool:
+            for path in "/7", "/word":
+                rule, _ = url_map._matcher.match("", path, "GET", False)
+                found.append(rule.endpoint)
+            return self.weight < other.weight
+
+    class Word(BaseConverter):
+        weight = Weight(100)  # type: ignore[assignment]
+
+    class Number(BaseConverter):
+        weight = Weight(50)  # type: ignore[assignment]
+        regex = r"\d+"
+
+    url_map = Map(
+        [Rule("/<word:x>", endpoint="word"), Rule("/<number:x>", endpoint="number")],
+        converters={"word": Word, "number": Number},
+    )
+    url_map.update()
+    assert found[:2] == ["word", "word"]
+    assert url_map.bind("localhost").match("/7")[0] == "number"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_rules_may_be_added_in_threads_while_others_match_and_build() -> None:
+    """All that was added is found, in the right order, and what was there before meanwhile."""
+    threads, rules = 4, 25
+    start = threading.Barrier(2 * threads, timeout=30)
+    url_map = plain_map(Rule("/old/<x>", endpoint="old"))
+    adding = [None] * threads
+
+    def add(number: int) -> None:
+        try:
+            start.wait()
+            for n in range(rules):
+                name = f"{number}-{n}"
+                url_map.add(Rule(f"/{n}/<x>/{number}", endpoint=f"text {name}"))
+                url_map.add(Rule(f"/{n}/<int:x>/{number}", endpoint=name))
+                url_map.add(Rule(f"/{n}/<int:x>/{number}/<y>", endpoint=name))
+                assert url_map.bind("localhost").build(name, {"x": 7}) == f"/{n}/7/{number}"
+        finally:
+            adding.pop()
+
+    def use() -> None:
+        start.wait()
+        while adding:
+            found = url_map.lookup(environ_for("/old/7"))
+            assert found is not None
+            assert found[0].endpoint == "old"
+            adapter = url_map.bind("localhost")
+            assert adapter.match("/old/7") == ("old", {"x": "7"})
+            assert adapter.build("old", {"x": 7, "q": [1, 2]}) == "/old/7?q=1&q=2"
+            assert "old" in {rule.endpoint for rule in url_map.iter_rules()}
+
+    with ThreadPoolExecutor(2 * threads) as pool:
+        doing = [pool.submit(add, number) for number in range(threads)]
+        doing += [pool.submit(use) for _ in range(threads)]
+        for done in doing:
+            done.result(60)
+    for number in range(threads):
+        for n in range(rules):
+            found = url_map.lookup(environ_for(f"/{n}/7/{number}"))
+            assert found is not None
+            assert found[0].endpoint == f"{number}-{n}"
+            assert url_map.bind("localhost").match(f"/{n}/7/{number}/z")[0] == f"{number}-{n}"
 
 
 # What is overridden is honoured.

@@ -18,8 +18,10 @@ from __future__ import annotations
 import re
 import typing as t
 import warnings
+from itertools import chain
 from itertools import takewhile
-from threading import Lock
+from operator import methodcaller
+from threading import RLock
 
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.exceptions import NotFound
@@ -59,6 +61,7 @@ _PLAIN_HOST = re.compile(
 #: How many of them a map remembers.
 _HOSTS_KEPT = 256
 _HTTP = frozenset({"http", "https"})
+_building_order = methodcaller("build_compare_key")
 _STANDARD_PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443"}
 #: Where the warnings module notes what it has shown.
 _warned: dict[t.Any, t.Any] = {}
@@ -124,7 +127,9 @@ class Map(WerkzeugMap):
         sort_key: t.Callable[[t.Any], t.Any] | None = None,
         host_matching: bool = False,
     ) -> None:
-        self._plan_lock = Lock()
+        # Held while rules are added or sorted, and while a plan is made of them. Whoever matches
+        # or builds by a plan that is there needs none.
+        self._changing = RLock()
         self._plain_hosts: set[str] = set()
         super().__init__(
             None,
@@ -145,9 +150,38 @@ class Map(WerkzeugMap):
         """Set an attribute, and throw the plan away if it was made from the attribute."""
         super().__setattr__(name, value)
         if name in _PLANNED or (name == "_remap" and value):
-            with self._plan_lock:
+            with self._changing:
                 self._changes += 1
                 self._plan = None
+
+    def add(self, rulefactory: RuleFactory) -> None:
+        """Add a rule, or several; also while other threads match, which then find all or none.
+
+        :param rulefactory: as Werkzeug's takes it.
+        """
+        with self._changing:
+            super().add(rulefactory)
+
+    def update(self) -> None:
+        """Sort the rules if some were added; done before matching and building.
+
+        Whoever is going through a list of rules goes on with that: sorted ones take its place.
+        """
+        if not self._remap:
+            return
+        with self._changing:
+            if self._remap:
+                self._matcher.update()
+                for endpoint, rules in self._rules_by_endpoint.items():
+                    self._rules_by_endpoint[endpoint] = sorted(rules, key=_building_order)
+                self._remap = False
+
+    def iter_rules(self, endpoint: t.Any | None = None) -> t.Iterator[Rule]:
+        """Iterate over all rules that are there now, or those of an endpoint."""
+        self.update()
+        if endpoint is not None:
+            return iter(self._rules_by_endpoint[endpoint])
+        return chain.from_iterable([*self._rules_by_endpoint.values()])
 
     def lookup(self, environ: WSGIEnvironment) -> tuple[Rule, dict[str, t.Any]] | None:
         """Tell the rule and the view arguments that a request's path and method plainly match.
@@ -308,17 +342,15 @@ class Map(WerkzeugMap):
         return True
 
     def _make_plan(self) -> Plan:
-        """Prepare, and keep it unless the map has changed meanwhile.
-
-        Two threads may do it at once, each for itself; both plans are right.
-        """
-        changes = self._changes
-        self.update()
-        plan = Plan(self)
-        with self._plan_lock:
-            if changes == self._changes:
-                self._plan = plan
-        return plan
+        """Prepare, and keep it unless the map is changed by what is called meanwhile."""
+        with self._changing:
+            plan, changes = self._plan, self._changes
+            if plan is None:
+                self.update()
+                plan = Plan(self)
+                if changes == self._changes:
+                    self._plan = plan
+            return plan
 
     def _plain_domain(self) -> State | None:
         """Werkzeug's state for the default subdomain; None: the path alone doesn't decide."""

@@ -21,9 +21,11 @@ or several in one segment) keep Werkzeug's pattern and its cost.
 from __future__ import annotations
 
 import re
+import typing as t
 from dataclasses import replace
 
 from werkzeug.routing import Rule
+from werkzeug.routing.matcher import State
 from werkzeug.routing.matcher import StateMachineMatcher
 from werkzeug.routing.rules import RulePart
 
@@ -40,11 +42,31 @@ _SETTLED = re.compile(
 
 
 class LinearMatcher(StateMachineMatcher):
-    """Werkzeug's matcher, with the patterns of the rules it gets made linear."""
+    """Werkzeug's matcher, with the patterns of the rules it gets made linear.
+
+    Other threads may match while one adds rules and sorts, each of which has the map's lock.
+    """
 
     def add(self, rule: Rule) -> None:
         rule._parts = [linear_part(part) for part in rule._parts]
         super().add(rule)
+
+    def update(self) -> None:
+        """Sort what was added; see :meth:`torsyq.routing.Map.update`."""
+        _sort(self._root)
+
+
+def _sort(state: State) -> None:
+    # Not in place: a list is empty while it is sorted, and nothing would match.
+    state.dynamic = sorted(state.dynamic, key=_weight_of)
+    for child in state.static.values():
+        _sort(child)
+    for _, child in state.dynamic:
+        _sort(child)
+
+
+def _weight_of(transition: tuple[RulePart, State]) -> t.Any:
+    return transition[0].weight
 
 
 def linear_part(part: RulePart) -> RulePart:
