@@ -285,7 +285,7 @@ class TestContext:
         for number in range(60):
             assert env.from_string(f"{number}").render() == f"{number}"
         assert env.from_string("x" * 20_000).render() == "x" * 20_000
-        assert len(env._compiled) == 50
+        assert len(env._compiled[1]) == 50
 
     def test_another_syntax_is_another_template(self, app: torsyq.Flask) -> None:
         env = app.jinja_env
@@ -298,7 +298,7 @@ class TestContext:
         app = torsyq.Flask("app")
         app.jinja_options = {"cache_size": 0}
         assert app.jinja_env.from_string("{{ 1 }}").render() == "1"
-        assert len(app.jinja_env._compiled) == 0
+        assert len(app.jinja_env._compiled[1]) == 0
 
     def test_a_broken_text_is_refused_each_time(self, app: torsyq.Flask) -> None:
         for _ in range(2):
@@ -511,3 +511,21 @@ def test_a_filter_may_be_added_while_a_template_is_compiled(app: torsyq.Flask) -
     env.filters, env.tests = Growing(env.filters), Growing(env.tests)
     with app.app_context():
         assert render_template_string("{{ 'a'|upper }}{{ 1 is odd }}") == "ATrue"
+
+
+def test_a_text_compiled_with_settings_that_are_no_more_is_not_kept(
+    app: torsyq.Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, source = app.jinja_env, "{% if true %}\nx{% endif %}"
+
+    def compile_meanwhile(text: str) -> t.Any:
+        """As if another thread changed a setting just then, and had a template compiled."""
+        monkeypatch.undo()
+        code = env.compile(text)
+        env.trim_blocks = True
+        env.from_string("another one")
+        return code
+
+    monkeypatch.setattr(env, "compile", compile_meanwhile)
+    assert env.from_string(source).render() == "\nx"
+    assert env.from_string(source).render() == "x"

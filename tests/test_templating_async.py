@@ -13,6 +13,7 @@ import torsyq
 from torsyq import Blueprint
 from torsyq import Flask
 from torsyq import g
+from torsyq.templating_async import _environment
 from torsyq.templating_async import render_template_async
 from torsyq.templating_async import render_template_string_async
 from torsyq.templating_async import stream_template_async
@@ -174,3 +175,21 @@ def test_a_missing_template_and_a_missing_app_are_told(app: Flask) -> None:
                 await render_template_async("missing.html")
 
     asyncio.run(run())
+
+
+def test_another_loop_never_sees_the_async_environment_half_made(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = app.jinja_env
+    overlay = env.overlay
+    twins: list[t.Any] = []
+
+    def overlay_while_another_asks() -> t.Any:
+        made = overlay()
+        monkeypatch.setattr(env, "overlay", overlay)
+        twins.append(_environment(app))
+        return made
+
+    monkeypatch.setattr(env, "overlay", overlay_while_another_asks)
+    assert _environment(app) is twins[0] is _environment(app)
+    assert twins[0].is_async

@@ -111,13 +111,14 @@ class Environment(BaseEnvironment):
             options["loader"] = app.create_global_jinja_loader()
         super().__init__(**options)
         self.app = app
-        self._compiled = LRUCache(_KEPT)
-        self._compiled_with: t.Any = None
+        # Templates given as text, as code, and the settings they were compiled with: replaced in
+        # one step, since another thread may be reading them.
+        self._compiled: tuple[t.Any, LRUCache] = None, LRUCache(_KEPT)
 
     def overlay(self, *args: t.Any, **options: t.Any) -> t.Self:
         """An environment that shares what *options* do not change; see Jinja's."""
         made = super().overlay(*args, **options)
-        made._compiled = LRUCache(_KEPT)
+        made._compiled = None, LRUCache(_KEPT)
         return made
 
     def from_string(
@@ -134,18 +135,23 @@ class Environment(BaseEnvironment):
         if not isinstance(source, str) or len(source) > _KEPT_LENGTH or self.cache is None:
             return super().from_string(source, globals, template_class)
         settings = _compiling_depends_on(self)
-        if settings != self._compiled_with:
-            self._compiled_with = tuple(
+        compiled_with, compiled = self._compiled
+        if settings != compiled_with:
+            compiled_with = tuple(
                 value.copy() if type(value) is dict else value for value in settings
             )
-            self._compiled.clear()
+            compiled = LRUCache(_KEPT)
+            self._compiled = compiled_with, compiled
         # An override of the app's may look at the request.
         escapes = self.autoescape(None) if callable(self.autoescape) else self.autoescape
         key = source, bool(escapes)
-        code: CodeType | None = self._compiled.get(key, _unknown)
+        code: CodeType | None = compiled.get(key, _unknown)
         if code is _unknown:
             code = self.compile(source)
-            self._compiled[key] = code if self._compiles_always_alike(source) else None
+            kept = code if self._compiles_always_alike(source) else None
+            # Another thread may have changed the settings meanwhile.
+            if _compiling_depends_on(self) == compiled_with:
+                compiled[key] = kept
         elif code is None:
             code = self.compile(source)
         cls = template_class or self.template_class

@@ -86,9 +86,11 @@ def _environment(app: Flask) -> Environment:
     env = app.jinja_env
     twin: Environment | None = getattr(env, "async_twin", None)
     if twin is None:
-        twin = env.async_twin = env.overlay()  # type: ignore[attr-defined]
+        twin = env.overlay()
         # As Jinja before 3.1.5 does not take it from an argument of overlay().
         twin.is_async = True
+        # Only now, and the one that was first: another loop may be asking for it.
+        twin = t.cast("Environment", env.__dict__.setdefault("async_twin", twin))
     twin.auto_reload = env.auto_reload
     return twin
 
