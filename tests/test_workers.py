@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
 import sys
 import threading
 import typing as t
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from torsyq import Flask
 from torsyq import g
 from torsyq.testing import FlaskClient
+from torsyq.workers import _Lane
 from torsyq.workers import InPlace
 from torsyq.workers import WorkerThreads
 
@@ -46,6 +49,117 @@ def test_the_thread_with_the_fewest_seats_is_given(pool: WorkerThreads) -> None:
     del seats[::2]
     gc.collect()
     assert pool.seat().submit(threading.get_ident).result(PATIENCE) == threads[0]
+
+
+def test_no_two_loops_are_given_the_same_free_thread(pool: WorkerThreads) -> None:
+    """Each asks in a thread of its own."""
+    for _ in range(20):
+        start = threading.Barrier(2, timeout=PATIENCE)
+
+        def take(start: threading.Barrier = start) -> object:
+            start.wait()
+            return pool.seat()
+
+        with ThreadPoolExecutor(2) as loops:
+            seats: list[t.Any] = [*loops.map(lambda _: take(), range(2))]
+        assert seats[0]._lane is not seats[1]._lane
+        del seats
+        assert [lane.taken() for lane in pool._lanes] == [0, 0]
+
+
+def test_seats_may_be_freed_while_one_is_given(pool: WorkerThreads) -> None:
+    """As by the collector, which may run in whatever thread and at any step."""
+    seats = [pool.seat() for _ in range(2)]
+
+    def freeing(lane: t.Any) -> int:
+        seats.clear()
+        return taken(lane)
+
+    taken = _Lane.taken
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Lane, "taken", freeing)
+        assert pool.seat().submit(threading.get_ident).result(PATIENCE)
+    assert [lane.taken() for lane in pool._lanes] == [0, 0]
+
+
+def test_a_seat_is_given_one_thing_at_a_time_by_several_threads(pool: WorkerThreads) -> None:
+    seat = pool.seat()
+    go, start = threading.Event(), threading.Barrier(8, timeout=PATIENCE)
+
+    def submit() -> t.Any:
+        start.wait()
+        return seat.submit(lambda: (go.wait(PATIENCE), threading.current_thread().name)[1])
+
+    with ThreadPoolExecutor(8) as threads:
+        works = [threads.submit(submit) for _ in range(8)]
+        results = [work.result(PATIENCE) for work in works]
+    go.set()
+    names = [result.result(PATIENCE) for result in results]
+    assert sum(name.startswith("test-0") for name in names) == 1, names
+
+
+INHERITING = """
+import contextvars, sys, threading
+
+class Flags:
+    # As Python without the GIL has it from 3.14 on; and then so do threads.
+    thread_inherit_context = True
+
+    def __getattr__(self, name, flags=sys.flags):
+        return getattr(flags, name)
+
+def start(self, start=threading.Thread.start):
+    context, run = contextvars.copy_context(), self.run
+    self.run = lambda: context.run(run)
+    start(self)
+
+sys.flags = Flags()
+threading.Thread.start = start
+
+from torsyq import Flask, has_request_context, loop
+from torsyq.blocking import LoopWatch
+
+app = Flask("inherits")
+seen = {}
+
+def look(name, run=lambda *args: None):
+    def first(*args):
+        seen[name] = has_request_context()
+        run(*args)
+
+    return first
+
+loop._run_loop = look("loop", loop._run_loop)
+LoopWatch._watch = look("watch", LoopWatch._watch)
+
+async def on_loop():
+    pass
+
+with app.test_request_context():
+    pools = [app.thread_pool, app.thread_pool.seat(), app.websocket_thread_pool]
+    works = [pool.submit(has_request_context) for pool in pools]
+    seen["pools"] = [work.result(60) for work in works]
+    app.debug = True
+    app.async_to_sync(on_loop)()
+    started = threading.Thread(target=look("own"))
+    started.start()
+    started.join()
+
+print(sorted(seen.items()))
+"""
+
+
+def test_threads_have_no_context_of_who_started_them() -> None:
+    """They would hold its request as long as they live. Those of the app itself do as Python does."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", INHERITING],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.stderr == ""
+    expected = [("loop", False), ("own", True), ("pools", [False] * 3), ("watch", False)]
+    assert done.stdout == f"{expected}\n"
 
 
 def test_what_waits_for_another_of_its_own_is_not_waited_for(pool: WorkerThreads) -> None:

@@ -230,9 +230,9 @@ class WebsocketWalk(Asgi):
 
         They are not those of :attr:`thread_pool`, which open connections would use up.
         """
-        from concurrent.futures import ThreadPoolExecutor
+        from .workers import Threads
 
-        return ThreadPoolExecutor(self.config["WEBSOCKET_THREADS"], f"{self.name}-websocket")
+        return Threads(self.config["WEBSOCKET_THREADS"], f"{self.name}-websocket")
 
     async def shutdown(self) -> None:
         """End the WebSockets of sync views; then as for requests."""

@@ -12,6 +12,7 @@ import sys
 import threading
 import typing as t
 from contextlib import suppress
+from contextvars import Context
 from functools import cache
 from functools import wraps
 from time import sleep
@@ -96,7 +97,9 @@ class LoopWatch:
             self._is_watching = True
             # In a browser no thread can be started: nobody watches.
             with suppress(RuntimeError):
-                threading.Thread(target=self._watch, name="torsyq-loop-watch", daemon=True).start()
+                # Without the GIL it would inherit a request, and log as if within that.
+                thread = threading.Thread(target=self._watch, name="torsyq-loop-watch", daemon=True)
+                Context().run(thread.start)
 
     def __exit__(self, *exc_info: object) -> None:
         self._inside -= 1

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import typing as t
+from contextvars import Context
 
 #: Whether Ctrl+C ends no wait for a lock: so it was on Windows before Python 3.14.
 UNINTERRUPTIBLE = sys.platform == "win32" and sys.version_info < (3, 14)
@@ -32,7 +33,10 @@ class Latch(t.Protocol):
 
 
 def start_thread(run: t.Callable[[], None], name: str) -> None:
-    """Start a real thread, which does not keep the process from ending."""
+    """Start a real thread, which does not keep the process from ending.
+
+    It has none of the caller's context variables.
+    """
     global _home
     if (gevent := _patcher("gevent.monkey", "threading")) is not None:
         from gevent import get_hub
@@ -42,7 +46,9 @@ def start_thread(run: t.Callable[[], None], name: str) -> None:
         return
     eventlet = _patcher("eventlet.patcher", "thread")
     real = threading if eventlet is None else eventlet.original("threading")
-    real.Thread(target=run, name=name, daemon=True).start()
+    thread = real.Thread(target=run, name=name, daemon=True)
+    # Without the GIL it would inherit them, and hold the request in which it was started.
+    Context().run(thread.start)
 
 
 def new_latch() -> Latch:

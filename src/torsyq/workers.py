@@ -7,8 +7,9 @@ import typing as t
 from concurrent.futures import Executor
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
-from operator import attrgetter
+from contextvars import Context
 from threading import Condition
+from threading import Lock
 
 from .greenlets import can_spawn
 from .greenlets import real_lock
@@ -23,7 +24,19 @@ def new_pool(count: int, name: str) -> Executor:
     return Greenlets() if can_spawn() else WorkerThreads(count, name)
 
 
-class WorkerThreads(ThreadPoolExecutor):
+class Threads(ThreadPoolExecutor):
+    """A pool of threads in which no context variables are set, whoever has them started."""
+
+    if getattr(sys.flags, "thread_inherit_context", False):
+        # As without the GIL, from Python 3.14 on. They would hold the request in which they were
+        # started for as long as they live.
+        def submit(
+            self, fn: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
+        ) -> Future[t.Any]:
+            return Context().run(super().submit, fn, *args, **kwargs)
+
+
+class WorkerThreads(Threads):
     """A pool of threads, and as many threads more that can each be kept to.
 
     :param count: of the pool's threads, and of the others.
@@ -33,33 +46,43 @@ class WorkerThreads(ThreadPoolExecutor):
     def __init__(self, count: int, name: str) -> None:
         super().__init__(count, name)
         self._lanes: list[_Lane] = []
+        # Several event loops may ask for seats at once.
+        self._seating = Lock()
 
     def seat(self) -> Seat:
-        """A seat in a thread, the one where the fewest are taken. To be asked for on the loop."""
-        # PERF: of 40 threads the first is mostly free; asking all of them was a fifth of a request.
-        for lane in self._lanes:
-            if not lane.taken:
-                return Seat(self, lane)
-        if len(self._lanes) == self._max_workers:
-            return Seat(self, min(self._lanes, key=attrgetter("taken")))
-        lane = _Lane(1, f"{self._thread_name_prefix}-{len(self._lanes)}")
-        self._lanes.append(lane)
-        return Seat(self, lane)
+        """A seat in a thread, the one where the fewest are taken."""
+        with self._seating:
+            # PERF: of 40 threads the first is mostly free; asking all was a fifth of a request.
+            for lane in self._lanes:
+                if not lane.seats:
+                    return Seat(self, lane)
+            if len(self._lanes) == self._max_workers:
+                return Seat(self, min(self._lanes, key=_Lane.taken))
+            lane = _Lane(1, f"{self._thread_name_prefix}-{len(self._lanes)}")
+            self._lanes.append(lane)
+            return Seat(self, lane)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let go of all threads."""
-        for lane in self._lanes:
+        with self._seating:
+            lanes = [*self._lanes]
+        for lane in lanes:
             lane.shutdown(wait, cancel_futures=cancel_futures)
         super().shutdown(wait, cancel_futures=cancel_futures)
 
 
-class _Lane(ThreadPoolExecutor):
+class _Lane(Threads):
     """A single thread."""
 
-    #: How many keep to it, until they are freed.
-    # A thread that frees one while the loop gives one away could lose the count of it: then the
-    # seats are spread less evenly.
-    taken = 0
+    def __init__(self, count: int, name: str) -> None:
+        super().__init__(count, name)
+        #: The ids of the seats in it that are not freed yet. Not a number: one is freed in any
+        #: thread, also by the collector within seat(), where no lock can be waited for.
+        self.seats: set[int] = set()
+
+    def taken(self) -> int:
+        """How many keep to it."""
+        return len(self.seats)
 
 
 class Seat(Executor):
@@ -71,23 +94,22 @@ class Seat(Executor):
     def __init__(self, pool: Executor, lane: _Lane) -> None:
         self.pool = pool
         self._lane = lane
-        self._is_busy = False
-        lane.taken += 1
+        self._busy = Lock()
+        lane.seats.add(id(self))
 
     def __del__(self) -> None:
-        self._lane.taken -= 1
+        self._lane.seats.discard(id(self))
 
     def submit(self, fn: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> Future[t.Any]:
         """Have *fn* called with these arguments; its result comes in a future."""
-        if self._is_busy:
+        if not self._busy.acquire(blocking=False):
             return self.pool.submit(fn, *args, **kwargs)
-        self._is_busy = True
         work = self._lane.submit(fn, *args, **kwargs)
         work.add_done_callback(self._rest)
         return work
 
     def _rest(self, work: object) -> None:
-        self._is_busy = False
+        self._busy.release()
 
 
 class InPlace(Executor):
