@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import typing as t
+from contextvars import Context
 from contextvars import ContextVar
+from contextvars import copy_context
 
 import pytest
 
@@ -18,6 +20,11 @@ from torsyq import Flask
 from torsyq import g
 from torsyq import has_request_context
 from torsyq import request
+from torsyq.ctx import BACKGROUND
+from torsyq.ctx import begin_all
+from torsyq.ctx import UNDER_WAY
+from torsyq.ctx import when_over
+from torsyq.loop import serving_loop
 from torsyq.testing import FlaskClient
 
 from .asgi import Exchange
@@ -126,6 +133,141 @@ def test_under_wsgi_a_task_begins_when_the_context_is_gone(app: Flask, client: F
     assert events == ["view", "teardown", "task"]
 
 
+@pytest.mark.parametrize("kind", ["copy of the request's context", "context variables"])
+def test_a_thread_may_begin_a_task_when_its_request_is_over(
+    app: Flask, anyclient: FlaskClient, kind: str
+) -> None:
+    is_over, done = threading.Event(), threading.Event()
+    seen: list[t.Any] = []
+
+    def task() -> None:
+        seen.append((colour.get(), has_request_context()))
+        done.set()
+
+    def work() -> None:
+        assert is_over.wait(30)
+        seen.append(request.path)
+        app.add_background_task(task)
+
+    @app.get("/")
+    async def view() -> str:
+        colour.set("red")
+        context = copy_context()
+        func = work if kind == "context variables" else copy_current_request_context(work)
+        threads.append(threading.Thread(target=context.run, args=(func,)))
+        threads[0].start()
+        return ""
+
+    threads: list[threading.Thread] = []
+    anyclient.get("/")
+    is_over.set()
+    threads[0].join(30)
+    assert done.wait(30)
+    assert seen == ["/", ("red", False)]
+    wait_for(app)
+
+
+@pytest.mark.parametrize("is_asgi", [True, False])
+def test_what_is_asked_for_while_its_request_ends_begins_once(app: Flask, is_asgi: bool) -> None:
+    begun: list[str] = []
+
+    class Waiting(list[t.Callable[[], object]]):
+        """As if another thread ended the request when something is about to be put in."""
+
+        def append(self, begin: t.Callable[[], object]) -> None:
+            if is_asgi:
+                ctx.request.environ[UNDER_WAY] = False
+                begin_all(self)
+            else:
+                ctx.pop()
+            super().append(begin)
+
+    with app.app_context():
+        ctx = app.test_request_context()
+        if is_asgi:
+            ctx.request.environ.update({UNDER_WAY: True, BACKGROUND: Waiting()})
+        else:
+            ctx._background = Waiting()
+        ctx.push()
+        when_over(ctx, lambda: begun.append("task"))
+        assert begun == ["task"]
+        if is_asgi:
+            when_over(ctx, lambda: begun.append("another"))
+            ctx.pop()
+            assert begun == ["task", "another"]
+
+
+def test_a_copy_of_a_context_that_ends_first_begins_its_own_tasks_only(
+    app: Flask, client: FlaskClient
+) -> None:
+    events: list[str] = []
+    own_is_done = threading.Event()
+
+    def own_task() -> None:
+        events.append("of the copy")
+        own_is_done.set()
+
+    @app.get("/")
+    def view() -> str:
+        app.add_background_task(lambda: events.append("of the request"))
+        copied = copy_current_request_context(app.add_background_task)
+        thread = threading.Thread(target=copied, args=(own_task,))
+        thread.start()
+        thread.join(30)
+        assert own_is_done.wait(30)
+        events.append("view")
+        return ""
+
+    client.get("/")
+    wait_for(app)
+    assert events == ["of the copy", "view", "of the request"]
+
+
+def test_a_thread_that_outlives_the_server_may_begin_a_task(app: Flask) -> None:
+    done = threading.Event()
+    contexts: list[Context] = []
+
+    async def inner() -> None:
+        done.set()
+
+    def task() -> None:
+        # Sync code finds a loop, and so does what it begins.
+        app.async_to_sync(asyncio.sleep)(0)
+        app.add_background_task(inner)
+
+    @app.get("/")
+    def view() -> str:
+        contexts.append(copy_context())
+        return ""
+
+    async def run() -> None:
+        await exchange(app)
+        await app.shutdown()
+
+    asyncio.run(run())
+    contexts[0].run(app.add_background_task, task)
+    assert done.wait(30)
+    wait_for(app)
+
+
+def test_the_end_waits_for_what_a_thread_has_begun_just_before(app: Flask) -> None:
+    done: list[str] = []
+
+    async def task() -> None:
+        done.append("task")
+
+    async def run() -> None:
+        serving_loop.set(asyncio.get_running_loop())
+        begin = copy_context().run
+        thread = threading.Thread(target=begin, args=(app.add_background_task, task))
+        thread.start()
+        thread.join(30)
+        await app.shutdown()
+        assert done == ["task"]
+
+    asyncio.run(run())
+
+
 def test_a_task_of_a_request_that_failed_runs(app: Flask, anyclient: FlaskClient) -> None:
     events: list[str] = []
 
@@ -152,8 +294,6 @@ def test_outside_of_a_request_a_task_begins_at_once(app: Flask) -> None:
             ended.set()
 
         async with app.async_test_client():
-            from torsyq.loop import serving_loop
-
             serving_loop.set(asyncio.get_running_loop())
             app.add_background_task(task)
             await asyncio.wait_for(ended.wait(), 30)

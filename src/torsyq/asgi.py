@@ -31,8 +31,9 @@ from .asgi_request import stream_body
 from .blocking import watched
 from .body import Chunks
 from .ctx import BACKGROUND
-from .ctx import begin_background
+from .ctx import begin_all
 from .ctx import RequestContext
+from .ctx import UNDER_WAY
 from .incoming import Receive
 from .lazy import deferred
 from .lazy import is_stock
@@ -153,8 +154,9 @@ class Asgi(Lifespan):
                 await refuse(send, error.code)
         finally:
             answer.end()
+            environ[UNDER_WAY] = False
             if BACKGROUND in environ:
-                begin_background(environ)
+                begin_all(environ[BACKGROUND])
 
     async def _answer_other(
         self, scope: Scope, receive: Receive, send: Send, doorman: Doorman

@@ -92,6 +92,8 @@ def _environ_of_place(
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
+        # See torsyq.ctx.when_over.
+        "torsyq.under_way": True,
         # What each request fills in.
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "",

@@ -10,7 +10,7 @@ from contextvars import Context
 from contextvars import copy_context
 from functools import partial
 
-from .ctx import BACKGROUND
+from .ctx import when_over
 from .globals import _current_request_context
 from .globals import _cv_pushed_app
 from .globals import _cv_request
@@ -20,6 +20,7 @@ from .lazy import held
 from .lazy import lazy
 from .loop import current_ending
 from .loop import current_loop
+from .loop import lasting_loop
 from .loop import run_coroutine
 from .loop import runs_here
 from .loop import serving_loop
@@ -49,7 +50,8 @@ class Background(Walk):
         """Run *func* in the background: ``async def`` on the event loop, else in a worker thread.
 
         Asked for in a request, it begins when the request is over: under ASGI when its response
-        has been sent, under WSGI when its context has gone; in a WebSocket, at once. It runs in
+        has been sent, under WSGI when its context has gone; in a WebSocket, and where a thread asks
+        for it when the request is over, at once. It runs in
         an application context of its own and sees the context variables of the caller, but no
         request: for that, see :func:`.copy_current_request_context`. An error is logged. When the
         app stops, tasks under way, and those that they begin, are given
@@ -67,13 +69,36 @@ class Background(Walk):
         if serving_loop.get(None) is None:
             self._stops_at_exit  # noqa: B018
         call = partial(self._run_in_background, func, args, kwargs)
-        begin = partial(_begin, current_loop(), without_request(), call, self.background_tasks)
+        begin = partial(self._begin_in_background, current_loop(), without_request(), call)
         ctx = _current_request_context(None)
         if ctx is None or _cv_websocket.get(None) is not None:
             # A WebSocket may stay open for days.
             begin()
         else:
-            ctx.request.environ.setdefault(BACKGROUND, []).append(begin)
+            when_over(ctx, begin)
+
+    def _begin_in_background(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: Context,
+        call: t.Callable[[], t.Coroutine[t.Any, t.Any, None]],
+    ) -> None:
+        def create() -> None:
+            task = loop.create_task(call(), context=context)
+            self.background_tasks.add(task)
+            task.add_done_callback(self.background_tasks.discard)
+
+        if runs_here(loop):
+            create()
+            return
+        try:
+            loop.call_soon_threadsafe(create)
+        except RuntimeError:
+            # Whoever asked for it, a thread, has outlived the server.
+            self._stops_at_exit  # noqa: B018
+            loop = lasting_loop()
+            context.run(serving_loop.set, loop)
+            loop.call_soon_threadsafe(create)
 
     async def _run_in_background(
         self, func: t.Callable[..., t.Any], args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
@@ -88,6 +113,8 @@ class Background(Walk):
     async def _drain_background(self) -> None:
         """Wait for the background tasks as long as is configured, then cancel them."""
         timeout = self.config["BACKGROUND_TASK_SHUTDOWN_TIMEOUT"]
+        # What a thread has begun just before becomes a task in this turn of the loop.
+        await asyncio.sleep(0)
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 # Some may have begun others meanwhile.
@@ -146,20 +173,3 @@ def without_request() -> Context:
         if var not in without:
             context.run(var.set, value)
     return context
-
-
-def _begin(
-    loop: asyncio.AbstractEventLoop,
-    context: Context,
-    call: t.Callable[[], t.Coroutine[t.Any, t.Any, None]],
-    tasks: set[asyncio.Task[None]],
-) -> None:
-    def create() -> None:
-        task = loop.create_task(call(), context=context)
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    if runs_here(loop):
-        create()
-    else:
-        loop.call_soon_threadsafe(create)

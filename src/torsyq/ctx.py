@@ -49,8 +49,10 @@ if t.TYPE_CHECKING:
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 
-#: Where a request's environment keeps what is to begin when the request is over.
+#: Where the environment of a request over ASGI keeps what is to begin when the request is over,
+#: and where it tells whether it is under way. There is neither under WSGI.
 BACKGROUND = "torsyq.background"
+UNDER_WAY = "torsyq.under_way"
 
 # Stands for the application context of a request that nobody has looked at yet.
 _unseen: t.Any = object()
@@ -127,9 +129,29 @@ def copy_current_request_context(f: F) -> F:
     return update_wrapper(wrapper, f)  # type: ignore[return-value]
 
 
-def begin_background(environ: WSGIEnvironment) -> None:
-    """Begin what was asked for while the request of *environ* was handled, now that it is over."""
-    for begin in environ.pop(BACKGROUND, ()):
+def when_over(ctx: RequestContext, begin: t.Callable[[], object]) -> None:
+    """Have *begin* called when the request is over, or at once where it is.
+
+    Under ASGI that is when its answer has been sent, else when *ctx* has gone.
+    """
+    environ = ctx.request.environ
+    is_asgi = environ.get(UNDER_WAY, False)
+    waiting: list[t.Callable[[], object]] = (
+        environ.setdefault(BACKGROUND, []) if is_asgi else vars(ctx).setdefault("_background", [])
+    )
+    waiting.append(begin)
+    # Looked at now, since another thread may end it meanwhile, and have seen nothing waiting.
+    if not (environ[UNDER_WAY] if is_asgi else ctx._pushes):
+        begin_all(waiting)
+
+
+def begin_all(waiting: list[t.Callable[[], object]]) -> None:
+    """Begin what was waiting for the end of a request, each thing once."""
+    while waiting:
+        try:
+            begin = waiting.pop(0)
+        except IndexError:
+            return  # Another thread was faster.
         begin()
 
 
@@ -152,6 +174,8 @@ class RequestContext(_Pushable):
     """
 
     _pushed = False
+    # What is to begin when this has gone. An instance has its own when something is added.
+    _background: list[t.Callable[[], object]] = []
     #: The messages that were flashed; None until they are first read.
     flashes: list[tuple[str, str]] | None = None
 
@@ -375,8 +399,8 @@ class RequestContext(_Pushable):
                 error = request.routing_exception
                 if error is not None and error is not exc:
                     error.__traceback__ = error.__context__ = error.__cause__ = None
-                if BACKGROUND in environ and "asgi.scope" not in environ:
-                    begin_background(environ)
+                if self._background:
+                    begin_all(self._background)
             if app_ctx is _unseen:
                 # Where nobody looked at it, or waits for its end, it need never have been.
                 is_wanted = (
@@ -420,8 +444,8 @@ class RequestContext(_Pushable):
                 error = request.routing_exception
                 if error is not None and error is not exc:
                     error.__traceback__ = error.__context__ = error.__cause__ = None
-                if BACKGROUND in environ and "asgi.scope" not in environ:
-                    begin_background(environ)
+                if self._background:
+                    begin_all(self._background)
             if app_ctx is _unseen:
                 # Where nobody looked at it, or waits for its end, it need never have been.
                 is_wanted = (
