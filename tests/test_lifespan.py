@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import typing as t
+from concurrent.futures import Future
 from contextvars import ContextVar
 
 import pytest
@@ -12,7 +14,9 @@ from torsyq import Blueprint
 from torsyq import current_app
 from torsyq import Flask
 from torsyq import has_request_context
+from torsyq import websocket
 from torsyq.loop import run_coroutine
+from torsyq.loop import serving_loop
 from torsyq.testing import FlaskClient
 
 from .asgi import exchange
@@ -279,3 +283,169 @@ def test_hooks_cannot_be_added_when_requests_are_handled(app: Flask, client: Fla
     client.get("/")
     with pytest.raises(AssertionError, match="before_serving"):
         app.before_serving(lambda: None)
+
+
+# Several event loops, each in a thread of its own.
+
+
+class Loop:
+    """One that runs in a thread, as a server's does."""
+
+    def __enter__(self) -> t.Self:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        return self
+
+    def begin(self, func: t.Callable[..., t.Any], *args: t.Any) -> Future[t.Any]:
+        async def on_loop() -> t.Any:
+            serving_loop.set(self.loop)
+            return await func(*args)
+
+        return asyncio.run_coroutine_threadsafe(on_loop(), self.loop)
+
+    def run(self, func: t.Callable[..., t.Any], *args: t.Any) -> t.Any:
+        return self.begin(func, *args).result(30)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(30)
+        self.loop.close()
+
+
+def test_on_several_loops_an_app_starts_once_with_the_first_and_stops_with_the_last(
+    app: Flask,
+) -> None:
+    events: list[str] = []
+    hooked(app, events)
+    asked = threading.Event()
+    app.before_serving(lambda: events.append(f"others: {asked.wait(30)}"))
+
+    with Loop() as one, Loop() as two, Loop() as three:
+        first = one.begin(app.startup)
+        others = [other.begin(app.startup) for other in (two, three)]
+        for other in two, three:
+            # They wait by now.
+            other.run(asyncio.sleep, 0)
+        assert not any(starting.done() for starting in others)
+        asked.set()
+        for starting in first, *others:
+            starting.result(30)
+        started = ["before", "before async", "others: True", "begin", "begin async"]
+        assert events == started
+        for loop in three, one:
+            loop.run(app.shutdown)
+            assert events == started
+            assert two.run(exchange, app).body == b""
+            events.pop()
+        two.run(app.shutdown)
+        assert events == [*started, *STOPPED]
+
+
+def test_who_waits_for_another_loop_to_start_may_be_cancelled(app: Flask) -> None:
+    go = threading.Event()
+    app.before_serving(lambda: go.wait(30))
+    with Loop() as one, Loop() as two:
+        first = one.begin(app.startup)
+        one.run(asyncio.sleep, 0)
+        second = two.begin(app.startup)
+        two.run(asyncio.sleep, 0)
+        second.cancel()
+        third = two.begin(app.startup)
+        two.run(asyncio.sleep, 0)
+        assert not first.done()
+        assert not third.done()
+        go.set()
+        first.result(30)
+        third.result(30)
+        for loop in one, two:
+            loop.run(app.shutdown)
+
+
+def test_where_one_loop_fails_to_start_the_app_another_tries(app: Flask) -> None:
+    go = threading.Event()
+    tries: list[int] = []
+
+    @app.before_serving
+    def connect() -> None:
+        tries.append(threading.get_ident())
+        assert go.wait(30)
+        if len(tries) == 1:
+            raise ConnectionError
+
+    with Loop() as one, Loop() as two:
+        first, second = one.begin(app.startup), two.begin(app.startup)
+        two.run(asyncio.sleep, 0)
+        go.set()
+        results = [first.exception(30), second.exception(30)]
+        assert sorted(map(repr, results)) == ["ConnectionError()", "None"]
+        assert len(tries) == 2
+        two.run(app.shutdown)
+        one.run(app.shutdown)
+
+
+def test_a_loop_that_goes_leaves_the_others_their_threads_websockets_and_tasks(app: Flask) -> None:
+    done, may_end = threading.Event(), threading.Event()
+
+    @app.get("/")
+    def view() -> str:
+        return threading.current_thread().name
+
+    @app.get("/task")
+    async def begin() -> str:
+        app.add_background_task(task)
+        return ""
+
+    async def task() -> None:
+        while not may_end.is_set():
+            await asyncio.sleep(0.001)
+        done.set()
+
+    @app.websocket("/listen")
+    def listen() -> None:
+        websocket.send(websocket.receive())  # type: ignore[arg-type, unused-coroutine]
+
+    async def connect() -> t.Any:
+        connection = app.async_test_client().websocket("/listen")
+        return await connection.__aenter__(), connection
+
+    with Loop() as one, Loop() as two:
+        for loop in one, two:
+            loop.run(app.startup)
+        pool = app.thread_pool
+        two.run(exchange, app, "/task")
+        wire, connection = two.run(connect)
+        one.run(app.shutdown)
+        two.run(wire.send, "salem")
+        assert two.run(wire.receive) == "salem"
+        two.run(connection.__aexit__, None, None, None)
+        assert two.run(exchange, app).body.startswith(b"tests.app-worker")
+        assert app.thread_pool is pool
+        assert not done.is_set()
+        may_end.set()
+        two.run(app.shutdown)
+        assert done.is_set()
+        assert not Flask.thread_pool.is_made(app)
+        assert not Flask.websocket_thread_pool.is_made(app)
+
+
+def test_what_runs_at_the_end_finds_the_loop_it_ends_on(app: Flask) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def note() -> None:
+        loops.append(asyncio.get_running_loop())
+
+    app.before_serving(lambda: app.async_to_sync(note)())
+    app.after_serving(lambda: app.async_to_sync(note)())
+    with Loop() as two:
+        with Loop() as one:
+            one.run(app.startup)
+            two.run(app.startup)
+            one.run(app.shutdown)
+        two.run(app.shutdown)
+        assert loops == [one.loop, two.loop]
+    # And one that is closed counts no more.
+    with Loop() as one:
+        one.run(app.startup)
+    asyncio.run(app.shutdown())
+    assert len(loops) == 4

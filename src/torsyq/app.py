@@ -143,7 +143,7 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
     __slots__ = (
         "_async_views",
         "_got_first_request",
-        "_held__starting",
+        "_held__serving_loops",
         "_held__websockets_in_threads",
         "_held__while_serving",
         "_held_after_serving_funcs",

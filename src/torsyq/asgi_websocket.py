@@ -20,6 +20,7 @@ import typing as t
 from contextlib import suppress
 from functools import partial
 from itertools import chain
+from threading import Lock
 
 from werkzeug.exceptions import InternalServerError
 from werkzeug.exceptions import ServiceUnavailable
@@ -63,6 +64,9 @@ if t.TYPE_CHECKING:
 else:
     asyncio = deferred("asyncio", globals())
 
+# Held for a moment while the threads at work are counted: there may be several event loops.
+_counting = Lock()
+
 # Seconds that sync views are given to end when the server stops.
 _LAST_WORDS = 1
 
@@ -76,9 +80,9 @@ class WebsocketWalk(Asgi):
     )
 
     @held
-    def _websockets_in_threads(self) -> set[Websocket]:
-        # Those whose sync views are at work.
-        return set()
+    def _websockets_in_threads(self) -> dict[Websocket, asyncio.Future[None]]:
+        # Those whose sync views are at work, and what is done when they are not any more.
+        return {}
 
     def websocket_context(
         self, environ: WSGIEnvironment, receive: Receive, send: Send
@@ -215,14 +219,17 @@ class WebsocketWalk(Asgi):
         twin = view if is_async(view) else getattr(view, "_twin", None)
         if twin is not None:
             return await websocket._view(twin(**arguments))
-        if len(self._websockets_in_threads) >= self.config["WEBSOCKET_THREADS"]:
-            raise ServiceUnavailable()
-        self._websockets_in_threads.add(websocket)
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with _counting:
+            if len(self._websockets_in_threads) >= self.config["WEBSOCKET_THREADS"]:
+                raise ServiceUnavailable()
+            self._websockets_in_threads[websocket] = ended
         try:
             call = partial(view, **arguments)
             return await websocket._view_in_thread(self.websocket_thread_pool, call)
         finally:
-            self._websockets_in_threads.discard(websocket)
+            del self._websockets_in_threads[websocket]
+            ended.set_result(None)
 
     @held
     def websocket_thread_pool(self) -> ThreadPoolExecutor:
@@ -236,14 +243,24 @@ class WebsocketWalk(Asgi):
 
     async def shutdown(self) -> None:
         """End the WebSockets of sync views; then as for requests."""
-        if WebsocketWalk.websocket_thread_pool.is_made(self):
-            # Granian leaves open ones as they are. The process would wait for their threads.
-            for websocket in [*self._websockets_in_threads]:
-                websocket._inbox.close(1001, "")
-            ended = asyncio.ensure_future(asyncio.to_thread(self.websocket_thread_pool.shutdown))
-            await asyncio.wait([ended], timeout=_LAST_WORDS)
-            del self.websocket_thread_pool
+        # Granian leaves open ones as they are. The process would wait for their threads.
+        loop = asyncio.get_running_loop()
+        here = [
+            (websocket, ended)
+            for websocket, ended in [*self._websockets_in_threads.items()]
+            if ended.get_loop() is loop
+        ]
+        for websocket, _ in here:
+            websocket._inbox.close(1001, "")
+        if here:
+            await asyncio.wait([ended for _, ended in here], timeout=_LAST_WORDS)
         await super().shutdown()
+
+    def _let_go_of_threads(self) -> None:
+        pool = WebsocketWalk.websocket_thread_pool.taken_from(self)
+        if pool is not None:
+            pool.shutdown(wait=False)
+        super()._let_go_of_threads()
 
     async def finalize_websocket(
         self, rv: t.Any, from_error_handler: bool = False

@@ -143,9 +143,16 @@ class Background(Walk):
         The server does this (by the lifespan protocol), or the end of the process under WSGI.
         """
         await self._drain_background()
-        if Background.thread_pool.is_made(self):
-            self.thread_pool.shutdown(wait=False)
-            del self.thread_pool
+        self._let_go_of_threads()
+
+    def _forget_loops(self) -> None:
+        """Take no other loop for one that goes later: see :class:`.Lifespan`."""
+
+    def _let_go_of_threads(self) -> None:
+        # Taken away first: what still comes in gets another one.
+        pool = Background.thread_pool.taken_from(self)
+        if pool is not None:
+            pool.shutdown(wait=False)
 
     @lazy
     def _stops_at_exit(self) -> bool:
@@ -162,6 +169,8 @@ def _stop(ref: weakref.ref[Background], in_place: Executor) -> None:
     if app is not None and app.__dict__.pop("_stops_at_exit", False):
         # The interpreter has closed the pools of threads by now.
         app.thread_pool = in_place
+        # No other loop will be the last to go.
+        app._forget_loops()
         run_coroutine(app.shutdown)()
 
 

@@ -126,6 +126,15 @@ class held(t.Generic[T]):
     def __delete__(self, instance: object) -> None:
         object.__delattr__(instance, self.place)
 
+    def taken_from(self, instance: object) -> T | None:
+        """What *instance* had, and has no more, if it was made; to one of several who ask at once."""
+        with _holding:
+            if not self.is_made(instance):
+                return None
+            value: T = object.__getattribute__(instance, self.place)
+            object.__delattr__(instance, self.place)
+            return value
+
     def is_made(self, instance: object) -> bool:
         """Whether *instance* has the value already, computed or assigned."""
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import typing as t
 from contextvars import Context
 from inspect import isasyncgen
+from threading import Lock
+from weakref import WeakSet
 
 from .background import Background
 from .background import without_request
@@ -12,6 +14,7 @@ from .incoming import Message
 from .incoming import Receive
 from .lazy import deferred
 from .lazy import held
+from .loop import end_of
 from .loop import run_coroutine
 from .loop import serving_loop
 from .loop import within
@@ -19,8 +22,12 @@ from .sansio.scaffold import setupmethod
 
 if t.TYPE_CHECKING:
     import asyncio
+    from concurrent.futures import Future
 else:
     asyncio = deferred("asyncio", globals())
+
+# Held for a moment where an app begins or ceases to serve on a loop.
+_lock = Lock()
 
 Send = t.Callable[[Message], t.Awaitable[None]]
 
@@ -35,10 +42,16 @@ class Lifespan(Background):
 
     Under ASGI the server says when, by the lifespan protocol. WSGI has no such words: there the
     app starts with its first request and stops with the process.
+
+    A server may serve on several event loops, each in a thread of its own, as granian does where
+    Python has no GIL. The app then starts on the loop that comes first, the others wait for that,
+    and it stops on the loop that goes last.
     """
 
     # Whether the app serves: startup() has run, and shutdown() not yet.
     _serving = False
+    # Done when it has started, or failed to; None where nobody is about it.
+    _starting: Future[None] | None = None
     # In which the functions run that are called when serving begins and ends.
     _serving_context: Context
 
@@ -63,8 +76,10 @@ class Lifespan(Background):
         return []
 
     @held
-    def _starting(self) -> asyncio.Lock:
-        return asyncio.Lock()
+    def _serving_loops(self) -> WeakSet[asyncio.AbstractEventLoop]:
+        # Those on which the app serves. Not all of them run: some servers have the app start, and
+        # then begin to run the loop.
+        return WeakSet()
 
     @setupmethod
     def before_serving(self, f: T_serving) -> T_serving:
@@ -105,19 +120,45 @@ class Lifespan(Background):
     async def startup(self) -> None:
         """Run the ``before_serving`` functions, then the ``while_serving`` ones to their yield.
 
-        The server does this, or the first request; a second call does nothing.
+        The server does this, or the first request; a second call does nothing. Of several at once
+        one does it, and the others wait.
         """
-        async with self._starting:
+        from concurrent.futures import Future
+
+        own: Future[None] = Future()
+        while (starting := self._claim_start(own)) is not None:
+            if starting is own:
+                await self._start(own)
+                break
+            await end_of(starting)
+        if serving_loop.get(None) is None:
+            self._stops_at_exit  # noqa: B018
+
+    def _claim_start(self, own: Future[None]) -> Future[None] | None:
+        """*own* if the caller is to start, else what to wait for; None: it serves."""
+        with _lock:
+            self._serving_loops.add(asyncio.get_running_loop())
             if self._serving:
-                return
+                return None
+            if self._starting is None:
+                self._starting = own
+            return self._starting
+
+    async def _start(self, own: Future[None]) -> None:
+        try:
             # Not the first request's, and the same for the end: what a generator sets of context
             # variables is its own.
             self._serving_context = without_request()
             if self._has_serving_funcs():
                 await within(self._serving_context, self._begin_serving())
             self._serving = True
-        if serving_loop.get(None) is None:
-            self._stops_at_exit  # noqa: B018
+        except BaseException:
+            with _lock:
+                self._serving_loops.discard(asyncio.get_running_loop())
+            raise
+        finally:
+            self._starting = None
+            own.set_result(None)
 
     async def _begin_serving(self) -> None:
         async with self.app_context():
@@ -135,15 +176,26 @@ class Lifespan(Background):
     async def shutdown(self) -> None:
         """Wait for the background tasks, run the ``after_serving`` functions, then the
         ``while_serving`` ones, last begun first, to their end.
+
+        As long as the app serves on other loops, only this one's background tasks are waited for.
         """
         await self._drain_background()
+        loop = asyncio.get_running_loop()
+        with _lock:
+            self._serving_loops.discard(loop)
+            if not all(other.is_closed() for other in self._serving_loops):
+                return
+            was_serving, self._serving = self._serving, False
         try:
-            if self._serving:
-                self._serving = False
-                if self._has_serving_funcs():
-                    await within(self._serving_context, self._end_serving())
+            if was_serving and self._has_serving_funcs():
+                # Not of the loop on which it started, which may be gone.
+                self._serving_context.run(serving_loop.set, loop)
+                await within(self._serving_context, self._end_serving())
         finally:
             await super().shutdown()
+
+    def _forget_loops(self) -> None:
+        self._serving_loops.clear()
 
     async def _end_serving(self) -> None:
         async with self.app_context():

@@ -383,7 +383,7 @@ async def settled(work: t.Any, stop: t.Callable[[], object] | None = None) -> t.
     """
     try:
         try:
-            await _end_of(work)
+            await end_of(work)
         except asyncio.CancelledError:
             if not work.cancel():
                 if stop is not None:
@@ -391,7 +391,7 @@ async def settled(work: t.Any, stop: t.Callable[[], object] | None = None) -> t.
                 while not work.done():
                     # Told twice: the thread goes on all the same.
                     with suppress(asyncio.CancelledError):
-                        await _end_of(work)
+                        await end_of(work)
             raise
         try:
             return work.result()
@@ -405,7 +405,7 @@ async def settled(work: t.Any, stop: t.Callable[[], object] | None = None) -> t.
         del work
 
 
-def _end_of(work: t.Any) -> _End:
+def end_of(work: t.Any) -> _End:
     """What the loop can await until *work* is done."""
     end = _End(asyncio.get_running_loop())
     work.add_done_callback(end.tell)
