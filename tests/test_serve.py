@@ -24,6 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from granian._granian import BUILD_GIL
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.sync.client import connect
@@ -101,6 +102,10 @@ class Options(t.NamedTuple):
     args: tuple[str, ...]
 
 
+# Without the GIL, granian has threads for workers.
+in_processes = pytest.mark.skipif(not BUILD_GIL, reason="workers are threads")
+
+
 def options(*args: str, app: str = "hello") -> Options:
     port = free_port()
     return Options(port, ("-m", "torsyq", "--app", app, "serve", "-p", str(port), *args))
@@ -112,7 +117,7 @@ def test_it_serves_the_app_on_torsyq_in_a_process_of_its_own(project: Path) -> N
     with process(project, *args, doors=False) as server:
         module, pid, colour = server.wait_for(port).text.split()
         assert (module, colour) == ("torsyq.app", "blue")
-        assert int(pid) != server.popen.pid
+        assert (int(pid) != server.popen.pid) == BUILD_GIL
         assert server.stop() == 0
     lines = server.output.splitlines()
     assert lines[:3] == [
@@ -250,6 +255,7 @@ def test_a_factory_with_arguments(project: Path) -> None:
         assert server.wait_for(port).text == "made here"
 
 
+@in_processes
 def test_several_workers_answer(project: Path) -> None:
     port, args = options("--workers", "2")
     with process(project, *args) as server:
@@ -265,6 +271,7 @@ def test_several_workers_answer(project: Path) -> None:
         until("an answer from each worker", both_seen)
 
 
+@in_processes
 def test_a_worker_that_dies_is_replaced(project: Path) -> None:
     port, args = options()
     with process(project, *args) as server:
@@ -322,6 +329,39 @@ def test_where_workers_are_threads_ctrl_c_stops_the_process() -> None:
     assert serve._load_in_worker(info, "wsgi", 1) is app
     assert signal.getsignal(signal.SIGINT) is handler
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+
+STUCK = """
+import threading
+import granian.server
+
+class Server(granian.server.MTServer):
+    def __init__(self, *args, workers_kill_timeout, **given):
+        assert workers_kill_timeout is None
+
+    def serve(self, **given):
+        # A request that does not end.
+        threading.Thread(target=threading.Event().wait).start()
+        self.shutdown(3)
+
+    def shutdown(self, exit_code=0):
+        print("shutting down", exit_code)
+
+granian.server.Server = Server
+from torsyq.serve import serve
+serve(
+    None, host="", port=0, workers=1, threads=1, cert=None, access_log=False, interface="wsgi",
+    stop_timeout=1,
+)
+"""
+
+
+def test_where_workers_are_threads_the_process_ends_after_the_timeout(tmp_path: Path) -> None:
+    """Nobody can kill a thread; granian would end in an error, and Python wait for it for ever."""
+    done = run(tmp_path, "-c", STUCK)
+    assert done.returncode == 3
+    assert done.stdout == "shutting down 3\n"
+    assert "refused to gracefully stop" in done.stderr
 
 
 def test_a_request_that_does_not_end_is_given_up_after_the_timeout(project: Path) -> None:

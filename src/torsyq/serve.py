@@ -247,8 +247,11 @@ def serve(
     """
     from granian.constants import HTTPModes
     from granian.constants import Interfaces
+    from granian.server import MTServer
     from granian.server import Server
 
+    # Where Python runs without its lock, workers are threads of this process.
+    are_threads = issubclass(Server, MTServer)
     certificate, key = map(Path, cert) if cert else (None, None)
     is_wsgi = interface == "wsgi"
 
@@ -269,8 +272,12 @@ def serve(
         ssl_cert=certificate,
         ssl_key=key,
         respawn_failed_workers=True,
-        workers_kill_timeout=stop_timeout,
+        # A thread can't be killed, and granian would end in an error.
+        workers_kill_timeout=None if are_threads else stop_timeout,
     )
+    if are_threads:
+        shutdown = partial(_shut_down_in_time, server.shutdown, stop_timeout)
+        server.shutdown = shutdown  # type: ignore[method-assign]
     if UNINTERRUPTIBLE:
         server.main_loop_interrupt = _InterruptibleEvent()
     # A partial, since it is pickled where processes are not forked.
@@ -290,7 +297,7 @@ class _InterruptibleEvent(threading.Event):
 
 
 def _load_in_worker(info: ScriptInfo, interface: str, threads: int) -> t.Callable[..., t.Any]:
-    # Where Python runs without its lock, workers are threads of the process that was started.
+    # Without the GIL this is no process of its own, but the one that was started.
     if sys.platform != "win32" and multiprocessing.parent_process():
         _leave_interrupts()
         if interface == "wsgi":
@@ -301,6 +308,25 @@ def _load_in_worker(info: ScriptInfo, interface: str, threads: int) -> t.Callabl
     app.config["ASGI_THREADS"] = threads
     # COMPAT: not 'app' for ASGI: Sentry's SDK puts a WSGI function in the place of Flask.__call__.
     return app if interface == "rsgi" else app.asgi_app
+
+
+def _shut_down_in_time(
+    shutdown: t.Callable[[int], None], seconds: float, exit_code: int = 0
+) -> None:
+    """Have granian shut down, and end the process where that takes too long.
+
+    It waits for its workers, and then Python for the threads in which requests are at work.
+    """
+    timer = threading.Timer(seconds, _give_up, [exit_code])
+    timer.daemon = True
+    timer.start()
+    shutdown(exit_code)
+
+
+def _give_up(exit_code: int) -> None:
+    click.echo("[WARNING] Ending, since a worker refused to gracefully stop", err=True)
+    sys.stdout.flush()
+    os._exit(exit_code)
 
 
 def _leave_interrupts() -> None:
