@@ -308,6 +308,7 @@ class Loop:
         return self.begin(func, *args).result(30)
 
     def __exit__(self, *exc_info: object) -> None:
+        self.run(self.loop.shutdown_asyncgens)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(30)
         self.loop.close()
@@ -435,6 +436,12 @@ def test_what_runs_at_the_end_finds_the_loop_it_ends_on(app: Flask) -> None:
     async def note() -> None:
         loops.append(asyncio.get_running_loop())
 
+    @app.while_serving
+    async def around() -> t.AsyncGenerator[None, None]:
+        await note()
+        yield
+        await note()
+
     app.before_serving(lambda: app.async_to_sync(note)())
     app.after_serving(lambda: app.async_to_sync(note)())
     with Loop() as two:
@@ -443,9 +450,9 @@ def test_what_runs_at_the_end_finds_the_loop_it_ends_on(app: Flask) -> None:
             two.run(app.startup)
             one.run(app.shutdown)
         two.run(app.shutdown)
-        assert loops == [one.loop, two.loop]
+        assert loops == [one.loop, one.loop, two.loop, two.loop]
     # And one that is closed counts no more.
     with Loop() as one:
         one.run(app.startup)
     asyncio.run(app.shutdown())
-    assert len(loops) == 4
+    assert len(loops) == 8

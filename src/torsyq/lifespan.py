@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import typing as t
 from contextvars import Context
 from inspect import isasyncgen
@@ -217,7 +218,14 @@ class Lifespan(Background):
     async def _advance(self, generator: t.Any) -> bool:
         """Run *generator* to its next yield; whether it came to one."""
         if isasyncgen(generator):
-            return await anext(generator, self) is not self
+            # Not for its loop to close at its own end: another one may be the last to go.
+            hooks = sys.get_asyncgen_hooks()
+            sys.set_asyncgen_hooks(None, None)
+            try:
+                step = anext(generator, self)
+            finally:
+                sys.set_asyncgen_hooks(*hooks)
+            return await step is not self
         return await self._call(next, generator, self) is not self
 
     def _begin(self) -> None:
