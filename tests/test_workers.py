@@ -9,6 +9,7 @@ import sys
 import threading
 import typing as t
 from collections.abc import Iterator
+from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -39,6 +40,29 @@ def test_a_seat_keeps_to_a_thread(pool: WorkerThreads) -> None:
     threads = {seat.submit(threading.get_ident).result(PATIENCE) for _ in range(20)}
     assert len(threads) == 1
     assert threads != {threading.get_ident()}
+
+
+def test_a_seat_keeps_to_its_thread_also_where_who_waits_is_faster_than_the_thread(
+    pool: WorkerThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was submitted is done before anybody is called back."""
+    seat = pool.seat()
+    submit = seat._lane.submit
+    may_end, may_call_back = threading.Event(), threading.Event()
+
+    def submit_and_wait(*args: t.Any) -> Future[t.Any]:
+        work = submit(*args)
+        work.add_done_callback(lambda work: may_call_back.wait(PATIENCE))
+        return work
+
+    monkeypatch.setattr(seat._lane, "submit", submit_and_wait)
+    first = seat.submit(lambda: (may_end.wait(PATIENCE), threading.get_ident())[1])
+    may_end.set()
+    ident = first.result(PATIENCE)
+    monkeypatch.undo()
+    second = seat.submit(threading.get_ident)
+    may_call_back.set()
+    assert second.result(PATIENCE) == ident
 
 
 def test_the_thread_with_the_fewest_seats_is_given(pool: WorkerThreads) -> None:

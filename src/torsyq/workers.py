@@ -9,7 +9,8 @@ from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from threading import Condition
-from threading import Lock
+from threading import RLock
+from weakref import ref
 
 from .greenlets import can_spawn
 from .greenlets import real_lock
@@ -47,7 +48,7 @@ class WorkerThreads(Threads):
         super().__init__(count, name)
         self._lanes: list[_Lane] = []
         # Several event loops may ask for seats at once.
-        self._seating = Lock()
+        self._seating = RLock()
 
     def seat(self) -> Seat:
         """A seat in a thread, the one where the fewest are taken."""
@@ -79,6 +80,8 @@ class _Lane(Threads):
         #: The ids of the seats in it that are not freed yet. Not a number: one is freed in any
         #: thread, also by the collector within seat(), where no lock can be waited for.
         self.seats: set[int] = set()
+        #: Held while something is given to it. Reentrant, for the collector's sake.
+        self.submitting = RLock()
 
     def taken(self) -> int:
         """How many keep to it."""
@@ -94,7 +97,8 @@ class Seat(Executor):
     def __init__(self, pool: Executor, lane: _Lane) -> None:
         self.pool = pool
         self._lane = lane
-        self._busy = Lock()
+        # Gives what was submitted last, if that is still there: its error is held by nobody here.
+        self._last: t.Callable[[], Future[t.Any] | None] = _nothing
         lane.seats.add(id(self))
 
     def __del__(self) -> None:
@@ -102,14 +106,18 @@ class Seat(Executor):
 
     def submit(self, fn: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> Future[t.Any]:
         """Have *fn* called with these arguments; its result comes in a future."""
-        if not self._busy.acquire(blocking=False):
-            return self.pool.submit(fn, *args, **kwargs)
-        work = self._lane.submit(fn, *args, **kwargs)
-        work.add_done_callback(self._rest)
-        return work
+        with self._lane.submitting:
+            # Asked, and not told by a callback: who waits for it may come back before that.
+            last = self._last()
+            if last is None or last.done():
+                work = self._lane.submit(fn, *args, **kwargs)
+                self._last = ref(work)
+                return work
+        return self.pool.submit(fn, *args, **kwargs)
 
-    def _rest(self, work: object) -> None:
-        self._busy.release()
+
+def _nothing() -> None:
+    return None
 
 
 class InPlace(Executor):
