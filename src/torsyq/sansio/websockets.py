@@ -9,7 +9,7 @@ import typing as t
 from collections import defaultdict
 
 from .. import typing as ft
-from ..lazy import lazy
+from ..lazy import shared
 from .scaffold import Scaffold
 from .scaffold import setupmethod
 
@@ -22,21 +22,21 @@ T_websocket = t.TypeVar("T_websocket", bound=ft.WebsocketCallable)
 class Websockets(Scaffold):
     """A scaffold on which WebSockets can be registered."""
 
-    @lazy
+    @shared
     def before_websocket_funcs(
         self,
     ) -> dict[ft.AppOrBlueprintKey, list[ft.BeforeRequestCallable]]:
         """Called before each WebSocket's view, by scope; see :meth:`before_websocket`."""
         return defaultdict(list)
 
-    @lazy
+    @shared
     def after_websocket_funcs(
         self,
     ) -> dict[ft.AppOrBlueprintKey, list[ft.AfterWebsocketCallable]]:
         """Called after each WebSocket's view, by scope; see :meth:`after_websocket`."""
         return defaultdict(list)
 
-    @lazy
+    @shared
     def teardown_websocket_funcs(self) -> dict[ft.AppOrBlueprintKey, list[ft.TeardownCallable]]:
         """Called when a WebSocket's context ends, by scope; see :meth:`teardown_websocket`."""
         return defaultdict(list)
