@@ -203,6 +203,20 @@ def test_threads_that_read_what_is_held_at_once_get_the_same() -> None:
     assert first is second
 
 
+def test_what_is_held_is_taken_away_once() -> None:
+    class Book:
+        @held
+        def index(self) -> list[str]:
+            return []
+
+    book = Book()
+    assert Book.index.taken_from(book) is None
+    index = book.index
+    assert Book.index.taken_from(book) is index
+    assert Book.index.taken_from(book) is None
+    assert book.index is not index
+
+
 def test_a_catch_all_for_attributes_is_not_taken_for_what_is_held() -> None:
     class Book:
         @held

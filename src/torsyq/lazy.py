@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import typing as t
 from importlib import import_module
-from threading import Lock
+from threading import RLock
 from types import FunctionType
 from types import MethodType
 
 T = t.TypeVar("T")
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 
-_holding = Lock()
+# Reentrant, since the collector may run what reads such an attribute.
+_holding = RLock()
 
 
 class lazy(t.Generic[T]):
