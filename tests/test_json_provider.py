@@ -299,3 +299,20 @@ def test_separators_given_as_a_list() -> None:
     provider = DefaultJSONProvider(ours_app)
     assert provider.dumps([1, 2], separators=[";", "="]) == "[1;2]"
     assert len(provider._kept_encoders) == 0
+
+
+def test_the_response_class_says_how_json_is_answered_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = torsyq.Flask(__name__)
+    monkeypatch.setattr(torsyq.Response, "default_status", 203)
+    with app.app_context():
+        assert app.json.response(a=1).status_code == 203
+        app.json.mimetype = "text/x-json"  # type: ignore[attr-defined]
+        assert app.json.response(a=1).content_type == "text/x-json; charset=utf-8"
+
+        class Own(torsyq.Response):
+            def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+                super().__init__(*args, **kwargs)
+                self.headers["X-Own"] = "yes"
+
+        app.response_class = Own
+        assert app.json.response(a=1).headers["X-Own"] == "yes"

@@ -39,7 +39,7 @@ class Responses(App):
         """
         kind = type(rv)
         if (kind is str or kind is bytes) and self.response_class is Response:
-            return response_of(rv, Response.default_status)  # type: ignore[arg-type]
+            return response_of(rv)  # type: ignore[arg-type]
         if kind is dict or kind is list:
             return self.json.response(rv)  # type: ignore[return-value]
         if kind is self.response_class:

@@ -35,6 +35,7 @@ from .headers import content_type_items
 from .headers import Headers
 from .headers import is_plain_location
 from .headers import to_uri
+from .json.provider import text_response
 from .lazy import lazy
 from .lazy import stock
 from .statuses import BAD_STATUS
@@ -556,23 +557,33 @@ class Response(ResponseBase):
         return app.config["MAX_COOKIE_SIZE"]  # type: ignore[no-any-return]
 
 
-def response_of(body: str | bytes, status: int | str | HTTPStatus) -> Response:
-    """``Response(body, status)``.
+def response_of(
+    body: str | bytes,
+    status: int | str | HTTPStatus | None = None,
+    mimetype: str | None = None,
+) -> Response:
+    """``Response(body, status, mimetype=mimetype)``.
 
     PERF: without what the constructor does to tell what it was given; 3 % of a text's request, 5 % of
     one that an error handler answers.
     """
     cls = Response
-    mimetype = cls.default_mimetype
+    if status is None:
+        status = cls.default_status
+    if mimetype is None:
+        mimetype = cls.default_mimetype
     if (
         type(status) is not int
         or status not in LINES_WITH_BODY
         or mimetype is None
         or not cls.automatically_set_content_length
     ):
-        return cls(body, status)
+        return cls(body, status, mimetype=mimetype)
     if type(body) is str:
         body = body.encode()
     response = _new(cls)
     response._made_of = LINES_WITH_BODY[status], status, content_type_items(mimetype), body
     return response
+
+
+text_response[Response] = response_of
