@@ -89,18 +89,12 @@ class shared(lazy[T]):
         return values.setdefault(self.name, self.fget(instance))  # type: ignore[no-any-return]
 
 
-class held(t.Generic[T]):
+class held(shared[T]):
     """A :class:`shared` attribute that needs no ``__dict__``: it is held as ``_held_`` and its name.
 
     The class may have a slot of that name. For an app, whose methods Python finds sooner where
     nobody has made it a ``__dict__`` yet: see :attr:`.Flask.__slots__`.
     """
-
-    def __init__(self, compute: t.Callable[[t.Any], T]) -> None:
-        self.fget = compute
-        self.__doc__ = compute.__doc__
-        self.__name__ = compute.__name__
-        self.__module__ = compute.__module__
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.place = f"_held_{name}"
@@ -114,12 +108,15 @@ class held(t.Generic[T]):
     def __get__(self, instance: object | None, owner: type | None = None) -> held[T] | T:
         if instance is None:
             return self
-        if not self.is_made(instance):
-            value = self.fget(instance)
-            with _holding:
-                if not self.is_made(instance):
-                    self.__set__(instance, value)
-        return object.__getattribute__(instance, self.place)  # type: ignore[no-any-return]
+        try:
+            return object.__getattribute__(instance, self.place)  # type: ignore[no-any-return]
+        except AttributeError:
+            pass  # What fails in making it is not to be told as a consequence of this.
+        value = self.fget(instance)
+        with _holding:
+            if not self.is_made(instance):
+                self.__set__(instance, value)
+            return object.__getattribute__(instance, self.place)  # type: ignore[no-any-return]
 
     def __set__(self, instance: object, value: T) -> None:
         object.__setattr__(instance, self.place, value)
