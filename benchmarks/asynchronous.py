@@ -19,7 +19,7 @@ from benchmarks.workloads import GREETING
 
 CLIENTS = 1000
 PATHS = {"text": "/", "json": "/json", "sync": "/sync"}
-PEERS = ("torsyq", "quart", "starlette", "fastapi", "litestar", "blacksheep")
+PEERS = ("bare", "torsyq", "quart", "starlette", "fastapi", "litestar", "blacksheep")
 # BlackSheep calls a sync handler on the loop itself, which is another thing.
 MISSING = {("blacksheep", "sync")}
 
@@ -57,7 +57,7 @@ def run(frameworks: t.Sequence[Framework], rounds: int, batch: float) -> Result:
     return store("async", method, frameworks, rows=rows, clients=CLIENTS)
 
 
-_EVENTS = ["time_events", "/events", CLIENTS]
+_EVENTS = "time_events", "/events", CLIENTS
 
 
 def verify(process: Process, path: str) -> None:

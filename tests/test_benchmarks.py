@@ -9,6 +9,7 @@ import gc
 from xml.etree import ElementTree
 
 import pytest
+from benchmarks import asynchronous
 from benchmarks import render
 from benchmarks.drivers import driver
 from benchmarks.frameworks import Framework
@@ -40,6 +41,22 @@ def test_every_workload_is_answered_rightly(framework: Framework) -> None:
         for workload in WORKLOADS:
             if workload.name not in framework.missing:
                 verify(pool(framework.name, workload.variant, ROUTES), workload)
+
+
+@pytest.mark.parametrize(
+    "framework",
+    [framework for framework in INSTALLED if framework.name in asynchronous.PEERS],
+    ids=lambda framework: framework.name,
+)
+def test_the_async_side_is_answered_rightly(framework: Framework) -> None:
+    """Each echo is checked, and an event is waited for until all clients have it."""
+    with Pool() as pool:
+        process = pool(framework.name, "async@asgi")
+        for name, path in asynchronous.PATHS.items():
+            if (framework.name, name) not in asynchronous.MISSING:
+                asynchronous.verify(process, path)
+        assert process("time_echo", "/ws", 3) > 0
+        assert process("time_events", "/events", 2, 2) > 0
 
 
 def test_a_wrong_answer_ends_the_run() -> None:
@@ -143,18 +160,6 @@ def test_drivers_agree_about_an_app() -> None:
             assert asgi.time([request], 2) > 0
     finally:
         asgi.close()
-
-
-@pytest.mark.parametrize("name", ["/ws", "/events"])
-def test_live_workloads_are_answered(name: str) -> None:
-    worker = Worker("torsyq", "async@asgi", 0)
-    try:
-        if name == "/ws":
-            assert worker.time_echo(name, 20) > 0
-        else:
-            assert worker.time_events(name, 20, 3) > 0
-    finally:
-        worker.stop()
 
 
 def test_requests_leave_nothing_behind() -> None:

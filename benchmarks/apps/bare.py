@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import typing as t
 from urllib.parse import parse_qs
 
 from benchmarks import workloads as w
+from benchmarks.fanout import fanout
 
 PROTOCOL = "wsgi"
 
@@ -81,7 +83,44 @@ def _big(environ: Environ) -> Made:
     return _text(w.MEGABYTE)
 
 
+async def _asgi(scope: Environ, receive: t.Any, send: t.Any) -> None:
+    """The async side: an ASGI application."""
+    if scope["type"] == "lifespan":
+        raise NotImplementedError("It has no lifespan.")
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": message["text"]})
+        return
+    if scope["path"] == "/events":
+        await send(_start("text/event-stream", []))
+        async for line in fanout.lines():
+            await send({"type": "http.response.body", "body": line, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    if scope["path"] == "/json":
+        made = _json({"message": w.GREETING})
+    elif scope["path"] == "/sync":
+        made = await asyncio.to_thread(_text, w.GREETING.encode())
+    else:
+        made = _text(w.GREETING.encode())
+    _, kind, [body], headers = made
+    await send(_start(kind, headers))
+    await send({"type": "http.response.body", "body": body})
+
+
+def _start(kind: str, headers: list[tuple[str, str]]) -> Environ:
+    """The message that begins an answer."""
+    raw = [(key.lower().encode(), value.encode()) for key, value in headers]
+    raw.append((b"content-type", kind.encode()))
+    return {"type": "http.response.start", "status": 200, "headers": raw}
+
+
 def make(variant: str, size: int) -> t.Any:
+    if variant == "async":
+        return _asgi
+
     from jinja2 import Environment
     from jinja2 import FileSystemLoader
 
