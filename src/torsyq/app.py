@@ -138,8 +138,9 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
     session_interface: SessionInterface = SecureCookieSessionInterface()
 
     # PERF: Python finds the methods of an object soonest whose attributes outside of slots are less
-    # than 30, and whose __dict__ nobody has asked for: 7 % of a text's request (CPython 3.11). What
-    # Flask has under a public name stays there, and leaves an app room for some of its own.
+    # than 30, and whose __dict__ nobody has asked for: 7 % of a text's request on CPython 3.11, 11 %
+    # on 3.12, nothing on 3.13. What Flask has under a public name stays there, and leaves an app room
+    # for some of its own.
     __slots__ = (
         "_async_views",
         "_got_first_request",
