@@ -316,10 +316,15 @@ class Message:
 
 
 class Socket:
-    """A WebSocket's other object, and its transport as well."""
+    """A WebSocket's other object, and its transport as well.
+
+    The client goes when each of its messages was answered.
+    """
 
     def __init__(self, *messages: Message) -> None:
-        self.messages = [*messages, Message(0)]
+        self.messages = [*messages]
+        self.unanswered = len(messages)
+        self.answered = asyncio.Event()
         self.said: list[t.Any] = []
 
     async def accept(self) -> Socket:
@@ -327,13 +332,23 @@ class Socket:
         return self
 
     async def receive(self) -> Message:
-        return self.messages.pop(0)
+        if self.messages:
+            return self.messages.pop(0)
+        if self.unanswered:
+            await asyncio.wait_for(self.answered.wait(), 10)
+        return Message(0)
 
     async def send_str(self, text: str) -> None:
-        self.said.append(text)
+        self._answer(text)
 
     async def send_bytes(self, data: bytes) -> None:
+        self._answer(data)
+
+    def _answer(self, data: str | bytes) -> None:
         self.said.append(data)
+        self.unanswered -= 1
+        if not self.unanswered:
+            self.answered.set()
 
     def close(self, status: int | None = None) -> None:
         self.said.append(("close", status))
