@@ -59,6 +59,7 @@ class FlaskBare(flask.sansio.scaffold.Scaffold):
 def test_registries_are_plain_dictionaries_of_lists() -> None:
     """Extensions append to them without asking whether a key is there."""
     mine, flasks = vars(Bare("x", root_path="/r")), vars(FlaskBare("x", root_path="/r"))
+    del mine["_held"], flasks["_static_folder"], flasks["_static_url_path"]
     assert mine.keys() == flasks.keys()
     for name, value in mine.items():
         assert type(value) is type(flasks[name]), name

@@ -133,15 +133,15 @@ DIFFERENCES = {
     # A sync view is remembered as such, and an async one; _call runs the other in a thread.
     "Walk.dispatch_request": [
         (
-            "if self._sync_views.get(endpoint) is not view:\n"
+            "if self._known.sync_views.get(endpoint) is not view:\n"
             "    sync_view = self.ensure_sync(view)\n"
             "    if sync_view is view and is_stock(self.ensure_sync):\n"
-            "        self._sync_views[endpoint] = view\n"
+            "        self._known.sync_views[endpoint] = view\n"
             "    view = sync_view\n",
-            "if self._async_views.get(endpoint) is not view:\n"
+            "if self._known.async_views.get(endpoint) is not view:\n"
             "    if not is_async(view):\n"
             "        return view(**request.view_args)\n"
-            "    self._async_views[endpoint] = view\n",
+            "    self._known.async_views[endpoint] = view\n",
         ),
     ],
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import typing as t
 import weakref
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import quote as _url_quote
 
@@ -27,6 +28,8 @@ from .globals import session
 from .helpers import get_debug_flag
 from .helpers import get_flashed_messages
 from .helpers import get_load_dotenv
+from .known import Known
+from .known import NOT_ASKED
 from .lazy import is_stock
 from .lazy import stock
 from .logging import printable
@@ -137,34 +140,11 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
     #: Opens and saves the session.
     session_interface: SessionInterface = SecureCookieSessionInterface()
 
-    # PERF: Python finds the methods of an object soonest whose attributes outside of slots are less
-    # than 30, and whose __dict__ nobody has asked for: 7 % of a text's request on CPython 3.11, 11 %
-    # on 3.12, nothing on 3.13. What Flask has under a public name stays there, and leaves an app room
-    # for some of its own.
-    __slots__ = (
-        "_async_views",
-        "_got_first_request",
-        "_held__serving_loops",
-        "_held__websockets_in_threads",
-        "_held__while_serving",
-        "_held_after_serving_funcs",
-        "_held_background_tasks",
-        "_held_before_serving_funcs",
-        "_held_cli",
-        "_held_jinja_env",
-        "_held_jinja_loader",
-        "_held_logger",
-        "_held_name",
-        "_held_thread_pool",
-        "_held_websocket_thread_pool",
-        "_held_while_serving_funcs",
-        "_plain_contexts",
-        "_static_folder",
-        "_static_url_path",
-        "_sync_hooks",
-        "_sync_views",
-        "_walks",
-    )
+    # PERF: Python finds the methods of an object soonest whose attributes are at most 30, and whose
+    # __dict__ nobody has asked for: 7 % of a text's request on CPython 3.11, 11 % on 3.12 and 3.13.
+    # So what Flask does not have lies in here and in _held, which leaves an app room for some of its
+    # own.
+    _known: Known
 
     def __init__(
         self,
@@ -179,8 +159,7 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
         instance_relative_config: bool = False,
         root_path: str | None = None,
     ) -> None:
-        # COMPAT: it remains where a subclass sets attributes past __setattr__ below.
-        object.__setattr__(self, "_plain_contexts", False)
+        object.__setattr__(self, "_known", Known())
         super().__init__(
             import_name=import_name,
             static_url_path=static_url_path,
@@ -193,10 +172,6 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
             instance_relative_config=instance_relative_config,
             root_path=root_path,
         )
-        self._sync_views = {}
-        self._async_views = {}
-        self._sync_hooks = {}
-        self._walks = {}
         if type(self).__call__ is Flask.__call__:
             object.__setattr__(self, "__call__", Spoken(self))
 
@@ -219,14 +194,21 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
     def __setattr__(self, name: str, value: t.Any) -> None:
         """Set an attribute, and look anew at what is known of the app because of it."""
         super().__setattr__(name, value)
+        try:
+            known: Known = object.__getattribute__(self, "_known")
+        except AttributeError:
+            return  # A subclass sets something before it calls the constructor.
         if name in _ASKED_BY_CONTEXTS:
-            self._plain_contexts = self._has_plain_contexts()
+            known.plain_contexts = self._has_plain_contexts()
         if name in STEPS:
-            self._async_known = Flask._async_known
+            known.loop_is_possible = NOT_ASKED
         if name == "ensure_sync":
             # Known functions are called without it.
-            self._sync_views = {}
-            self._sync_hooks = {}
+            known.sync_views = {}
+            known.sync_hooks = {}
+
+    def __getstate__(self) -> dict[str, t.Any]:
+        return super().__getstate__() | {"_known": replace(self._known)}
 
     def _has_plain_contexts(self) -> bool:
         """Whether contexts begin and end, and URLs are matched, in Torsyq's own way and no other."""

@@ -90,8 +90,6 @@ class Asgi(Lifespan):
             self, scope: Scope, receive: Receive, send: Send, doorman: Doorman
         ) -> None: ...
 
-    _doorman: Doorman | None = None
-
     async def asgi_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application itself, and the place for middleware.
 
@@ -104,9 +102,9 @@ class Asgi(Lifespan):
         except RuntimeError:
             raise RuntimeError(_OTHER_LOOP) from None
         serving_loop.set(loop)
-        doorman = self._doorman
+        doorman = self._known.doorman
         if doorman is None or doorman.loop is not loop:
-            doorman = self._doorman = Doorman(loop)
+            doorman = self._known.doorman = Doorman(loop)
         if scope["type"] != "http":
             await self._answer_other(scope, receive, send, doorman)
             return
@@ -233,12 +231,6 @@ class Asgi(Lifespan):
 
     # Where to walk.
 
-    # What it was decided on, and the decision: see _may_walk_on_loop. Setting a step forgets it.
-    _async_known: tuple[int, t.Any, bool] = -1, None, False
-
-    # By endpoint: the view, and whether its walk is one for the loop.
-    _walks: dict[str | None, tuple[t.Any, bool]]
-
     def _may_walk_on_loop(self) -> bool:
         """Whether anything is async, and no step of the walk replaced.
 
@@ -248,11 +240,11 @@ class Asgi(Lifespan):
         # PERF: a fifth of asking each step and function.
         count = len(self.view_functions)
         steps = _steps_of(type(self))
-        known = self._async_known
+        known = self._known.loop_is_possible
         if known[0] != count or known[1] != steps:
             is_possible = all(map(is_stock, (*steps, *_own_steps_of(self))))
             known = count, steps, is_possible and any(map(_is_awaitable, self._functions()))
-            self._async_known = known
+            self._known.loop_is_possible = known
         return known[2]
 
     def _functions(self) -> Iterable[t.Any]:
@@ -265,11 +257,11 @@ class Asgi(Lifespan):
         rule = ctx.request.url_rule
         endpoint = None if rule is None else rule.endpoint
         view = self.view_functions.get(endpoint)  # type: ignore[arg-type]
-        known = self._walks.get(endpoint)
+        known = self._known.loop_walks.get(endpoint)
         if known is None or known[0] is not view:
             hooks = self._hooks((None, *ctx.request.blueprints))
             known = view, any(map(_is_awaitable, chain((view,), hooks)))
-            self._walks[endpoint] = known
+            self._known.loop_walks[endpoint] = known
         return known[1]
 
     def _hooks(self, names: tuple[str | None, ...]) -> Iterable[t.Any]:

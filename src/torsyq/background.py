@@ -17,7 +17,6 @@ from .globals import _cv_request
 from .globals import _cv_websocket
 from .lazy import deferred
 from .lazy import held
-from .lazy import lazy
 from .loop import current_ending
 from .loop import current_loop
 from .loop import lasting_loop
@@ -154,7 +153,7 @@ class Background(Walk):
         if pool is not None:
             pool.shutdown(wait=False)
 
-    @lazy
+    @held
     def _stops_at_exit(self) -> bool:
         """Read where no server tells the app that it stops: the end of the process does then."""
         from .workers import InPlace
@@ -166,7 +165,7 @@ class Background(Walk):
 def _stop(ref: weakref.ref[Background], in_place: Executor) -> None:
     app = ref()
     # Two threads may both have registered it.
-    if app is not None and app.__dict__.pop("_stops_at_exit", False):
+    if app is not None and Background._stops_at_exit.taken_from(app):
         # The interpreter has closed the pools of threads by now.
         app.thread_pool = in_place
         # No other loop will be the last to go.

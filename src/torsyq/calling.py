@@ -9,6 +9,7 @@ from inspect import CO_COROUTINE
 from .blocking import watched
 from .globals import _current_app_context
 from .globals import _current_request_context
+from .known import Known
 from .lazy import held
 from .lazy import is_stock
 from .lazy import stock
@@ -35,21 +36,30 @@ class Calling(App):
             return func
         return self.async_to_sync(func) if is_async(func) else func
 
-    # Lists of hooks that are known to be sync, by the id of the list they were found in.
-    _sync_hooks: dict[int, list[t.Callable[..., t.Any]]]
+    _known: Known
+
+    # COMPAT: some set it, to register more after the first request.
+    _got_first_request = t.cast(
+        "bool",
+        property(
+            lambda self: self._known.got_first_request,
+            lambda self, value: setattr(self._known, "got_first_request", value),
+        ),
+    )
 
     def _are_sync(self, funcs: Sequence[t.Callable[..., t.Any]]) -> bool:
         """Whether hooks can be called as they are, since none of them is ``async def``.
 
         PERF: of ten hooks, two thirds of the time for asking about each of them.
         """
-        if self._sync_hooks.get(id(funcs)) == funcs:
+        sync_hooks = self._known.sync_hooks
+        if sync_hooks.get(id(funcs)) == funcs:
             return True
         if any(map(is_async, funcs)) or not is_stock(self.ensure_sync):
             return False
-        if len(self._sync_hooks) > 1000:
-            self._sync_hooks.clear()  # Someone makes the lists anew.
-        self._sync_hooks[id(funcs)] = [*funcs]
+        if len(sync_hooks) > 1000:
+            sync_hooks.clear()  # Someone makes the lists anew.
+        sync_hooks[id(funcs)] = [*funcs]
         return True
 
     def async_to_sync(

@@ -173,7 +173,6 @@ class RequestContext(_Pushable):
     times; the last pop runs the teardown functions.
     """
 
-    _pushed = False
     # What is to begin when this has gone. An instance has its own when something is added.
     _background: list[t.Callable[[], object]] = []
     #: The messages that were flashed; None until they are first read.
@@ -195,13 +194,14 @@ class RequestContext(_Pushable):
         self._pushes: tuple[Token[RequestContext], AppContext | None, t.Any] | None = None
         # PERF: flags, and not a look into __dict__, which makes a dict of the attributes.
         self._has_app_ctx = False
+        self._pushed = False
         self._session_is_open = session is not None
         if session is not None:
             self._session = session
         # Whether the map may be asked without an adapter.
         # SECURITY: a request class may name the trusted hosts as well, and only the adapter asks.
         any_host = app.config["TRUSTED_HOSTS"] is None and request.trusted_hosts is None
-        self._has_plain_url = app._plain_contexts and any_host
+        self._has_plain_url = app._known.plain_contexts and any_host
         if not self._has_plain_url:
             # Making the adapter has an effect someone can see: it may refuse the request.
             self.url_adapter  # noqa: B018
@@ -325,7 +325,7 @@ class RequestContext(_Pushable):
             and _current_request_context(None) is None
             and not self._has_app_ctx
             and self._pushes is None
-            and app._plain_contexts
+            and app._known.plain_contexts
             and not appcontext_pushed.receivers
         ):
             app_ctx = _unseen  # Nothing is current, and this was not pushed before.
@@ -350,7 +350,7 @@ class RequestContext(_Pushable):
             and _current_request_context(None) is None
             and not self._has_app_ctx
             and self._pushes is None
-            and app._plain_contexts
+            and app._known.plain_contexts
             and not appcontext_pushed.receivers
         ):
             app_ctx = _unseen  # Nothing is current, and this was not pushed before.

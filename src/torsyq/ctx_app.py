@@ -157,7 +157,7 @@ class AppContext(_Pushable):
 
     def __init__(self, app: Flask) -> None:
         self.app = app
-        if not app._plain_contexts:
+        if not app._known.plain_contexts:
             self.url_adapter = app.create_url_adapter(None)
 
     @property

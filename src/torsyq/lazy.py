@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from contextlib import suppress
 from importlib import import_module
 from threading import RLock
 from types import FunctionType
@@ -90,14 +91,11 @@ class shared(lazy[T]):
 
 
 class held(shared[T]):
-    """A :class:`shared` attribute that needs no ``__dict__``: it is held as ``_held_`` and its name.
+    """A :class:`shared` attribute that lies beside the others: in a dictionary called ``_held``.
 
-    The class may have a slot of that name. For an app, whose methods Python finds sooner where
-    nobody has made it a ``__dict__`` yet: see :attr:`.Flask.__slots__`.
+    For an app, whose attributes and methods Python finds soonest where they are few: see
+    :class:`.Flask`.
     """
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.place = f"_held_{name}"
 
     @t.overload
     def __get__(self, instance: None, owner: type | None = None) -> held[T]: ...
@@ -108,38 +106,40 @@ class held(shared[T]):
     def __get__(self, instance: object | None, owner: type | None = None) -> held[T] | T:
         if instance is None:
             return self
-        try:
-            return object.__getattribute__(instance, self.place)  # type: ignore[no-any-return]
-        except AttributeError:
-            pass  # What fails in making it is not to be told as a consequence of this.
-        value = self.fget(instance)
-        with _holding:
-            if not self.is_made(instance):
-                self.__set__(instance, value)
-            return object.__getattribute__(instance, self.place)  # type: ignore[no-any-return]
+        values = _held_by(instance)
+        if self.name in values:
+            return values[self.name]  # type: ignore[no-any-return]
+        return values.setdefault(self.name, self.fget(instance))  # type: ignore[no-any-return]
 
     def __set__(self, instance: object, value: T) -> None:
-        object.__setattr__(instance, self.place, value)
+        _held_by(instance)[self.name] = value
 
     def __delete__(self, instance: object) -> None:
-        object.__delattr__(instance, self.place)
+        if self.name not in _held_by(instance):
+            raise AttributeError(self.name)
+        self.taken_from(instance)
 
     def taken_from(self, instance: object) -> T | None:
         """What *instance* had, and has no more, if it was made; to one of several who ask at once."""
-        with _holding:
-            if not self.is_made(instance):
-                return None
-            value: T = object.__getattribute__(instance, self.place)
-            object.__delattr__(instance, self.place)
-            return value
+        return _held_by(instance).pop(self.name, None)  # type: ignore[no-any-return]
 
     def is_made(self, instance: object) -> bool:
         """Whether *instance* has the value already, computed or assigned."""
-        try:
-            object.__getattribute__(instance, self.place)
-        except AttributeError:
-            return False
-        return True
+        return self.name in _held_by(instance)
+
+
+def _held_by(instance: object) -> dict[str, t.Any]:
+    # Not by way of __dict__, nor with __getattr__ and __setattr__ of a subclass's own.
+    try:
+        return object.__getattribute__(instance, "_held")  # type: ignore[no-any-return]
+    except AttributeError:
+        pass
+    with _holding:
+        with suppress(AttributeError):
+            return object.__getattribute__(instance, "_held")  # type: ignore[no-any-return]
+        values: dict[str, t.Any] = {}
+        object.__setattr__(instance, "_held", values)
+        return values
 
 
 def stock(method: F) -> F:

@@ -49,12 +49,20 @@ class Lifespan(Background):
     and it stops on the loop that goes last.
     """
 
-    # Whether the app serves: startup() has run, and shutdown() not yet.
-    _serving = False
-    # Done when it has started, or failed to; None where nobody is about it.
-    _starting: Future[None] | None = None
-    # In which the functions run that are called when serving begins and ends.
-    _serving_context: Context
+    @held
+    def _serving(self) -> bool:
+        # Whether the app serves: startup() has run, and shutdown() not yet.
+        return False
+
+    @held
+    def _starting(self) -> Future[None] | None:
+        # Done when it has started, or failed to; None where nobody is about it.
+        return None
+
+    @held
+    def _serving_context(self) -> Context:
+        # In which the functions run that are called when serving begins and ends.
+        return without_request()
 
     @held
     def before_serving_funcs(self) -> list[t.Callable[[], t.Any]]:

@@ -111,10 +111,6 @@ class Map(WerkzeugMap):
         rule, arguments = url_map.lookup(environ)
     """
 
-    _plan: Plan | None = None
-    #: Counts the changes, so that a plan made meanwhile is not kept.
-    _changes = 0
-
     def __init__(
         self,
         rules: t.Iterable[RuleFactory] | None = None,
@@ -130,6 +126,9 @@ class Map(WerkzeugMap):
         # Held while rules are added or sorted, and while a plan is made of them. Whoever matches
         # or builds by a plan that is there needs none.
         self._changing = RLock()
+        # Counts the changes, so that a plan made meanwhile is not kept.
+        self._changes = 0
+        self._plan: Plan | None = None
         self._plain_hosts: set[str] = set()
         super().__init__(
             None,

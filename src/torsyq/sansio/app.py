@@ -111,6 +111,7 @@ class App(Websockets):
 
     default_config: dict[str, t.Any]
     response_class: type[BaseResponse]
+    _got_first_request = False
     cli: click.Group
 
     def __init__(
@@ -148,12 +149,7 @@ class App(Websockets):
         self.aborter = self.make_aborter()
         #: Serializes and parses JSON for the app, its requests and its responses.
         self.json: JSONProvider = self.json_provider_class(self)
-        #: Called in turn with ``(error, endpoint, values)`` when a URL can't be built.
-        self.url_build_error_handlers: list[
-            t.Callable[[Exception, str, dict[str, t.Any]], str]
-        ] = []
         self.teardown_appcontext_funcs: list[ft.TeardownCallable] = []
-        self.shell_context_processors: list[ft.ShellContextProcessorCallable] = []
         #: The registered blueprints by their dotted names.
         self.blueprints: dict[str, Blueprint] = {}
         #: Where extensions keep their state, by the extension's name.
@@ -161,7 +157,6 @@ class App(Websockets):
         #: The rules, as a :class:`werkzeug.routing.Map`.
         self.url_map: WerkzeugMap = self.url_map_class(host_matching=host_matching)
         self.subdomain_matching = subdomain_matching
-        self._got_first_request = False
 
     def _check_setup_finished(self, f_name: str) -> None:
         if self._got_first_request:
@@ -171,6 +166,16 @@ class App(Websockets):
                 " consistently.\nMake sure all imports, decorators, functions, etc. needed to"
                 " set up the application are done before running it."
             )
+
+    @held
+    def url_build_error_handlers(self) -> list[t.Callable[[Exception, str, dict[str, t.Any]], str]]:
+        """Called in turn with ``(error, endpoint, values)`` when a URL can't be built."""
+        return []
+
+    @held
+    def shell_context_processors(self) -> list[ft.ShellContextProcessorCallable]:
+        """Give names to the shell, see :meth:`shell_context_processor`."""
+        return []
 
     @held
     def name(self) -> str:

@@ -70,8 +70,6 @@ class Scaffold:
     """
 
     name: str
-    _static_folder: str | None = None
-    _static_url_path: str | None = None
 
     def __init__(
         self,
@@ -125,6 +123,10 @@ class Scaffold:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
+    def __getstate__(self) -> dict[str, t.Any]:
+        # A copy holds the same, and from then on its own.
+        return {**vars(self), "_held": {**vars(self).get("_held", {})}}
+
     def _check_setup_finished(self, f_name: str) -> None:
         raise NotImplementedError
 
@@ -153,6 +155,11 @@ class Scaffold:
     def static_folder(self, value: str | os.PathLike[str] | None) -> None:
         self._static_folder = None if value is None else os.fspath(value).rstrip(r"\/")
 
+    @held
+    def _static_folder(self) -> str | None:
+        # As it was given, but for a slash at its end.
+        return None
+
     @property
     def has_static_folder(self) -> bool:
         """Whether :attr:`static_folder` is set. The folder itself need not exist."""
@@ -171,6 +178,11 @@ class Scaffold:
     @static_url_path.setter
     def static_url_path(self, value: str | None) -> None:
         self._static_url_path = None if value is None else value.rstrip("/")
+
+    @held
+    def _static_url_path(self) -> str | None:
+        # As it was given, but for a slash at its end.
+        return None
 
     @held
     def jinja_loader(self) -> BaseLoader | None:
