@@ -256,19 +256,14 @@ def read_body(environ: WSGIEnvironment, length: int | None, maximum: int | None)
 
 def encode_chunks(chunks: Iterable[str | bytes]) -> Iterator[bytes]:
     """*chunks*, text among them encoded. Of an async iterable, both kinds of iterator."""
-    if type(chunks) is GeneratorType:
-        return _encode(chunks)
-    if isinstance(chunks, Pieces):
-        return t.cast("Iterator[bytes]", chunks)
-    # COMPAT: what can be iterated either way (a mock can) is iterated as Flask does.
-    only_async = hasattr(chunks, "__aiter__") and not hasattr(chunks, "__iter__")
-    if only_async or isinstance(chunks, EitherIterator):
-        source = t.cast("AsyncIterable[str | bytes]", chunks)
-        return t.cast("Iterator[bytes]", Pieces(source, _encode_chunk))
-    return _encode(chunks)
-
-
-def _encode(chunks: Iterable[str | bytes]) -> Iterator[bytes]:
+    if type(chunks) is not GeneratorType:
+        if isinstance(chunks, Pieces):
+            return t.cast("Iterator[bytes]", chunks)
+        # COMPAT: what can be iterated either way (a mock can) is iterated as Flask does.
+        only_async = hasattr(chunks, "__aiter__") and not hasattr(chunks, "__iter__")
+        if only_async or isinstance(chunks, EitherIterator):
+            source = t.cast("AsyncIterable[str | bytes]", chunks)
+            return t.cast("Iterator[bytes]", Pieces(source, _encode_chunk))
     # PERF: by runs of one type, so that bytes go through no frame of ours (a seventh of a stream).
     return _chained(starmap(_encode_run, groupby(chunks, type)))
 
