@@ -140,3 +140,15 @@ def test_the_loop_does_not_wait_for_its_own_client() -> None:
         incoming.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("take", [lambda file: file.readline(), lambda file: file.read(1)])
+def test_short_reads_of_a_long_piece_do_not_copy_the_rest_of_it(
+    take: t.Callable[[t.Any], bytes],
+) -> None:
+    """SECURITY: if each of them did, this test would not end."""
+
+    def read(file: t.Any) -> bool:
+        return all(take(file) == b"\n" for _ in range(50_000))
+
+    assert in_thread([b"\n" * 32_000_000], b"", read)

@@ -53,8 +53,9 @@ class Incoming:
         # perhaps another client's behind a proxy, would see its g.
         self._context = copy_context()
         self._is_broken_off = False
-        self._begun: t.IO[bytes] = BytesIO() if begun is None else begun
-        self._kept = b""
+        # What has arrived and was not read yet. As a file, so that many short reads of a long
+        # piece do not each copy the rest of it.
+        self._here: t.IO[bytes] = BytesIO() if begun is None else begun
         self.has_ended = False
 
     async def next_piece(self) -> bytes:
@@ -62,10 +63,7 @@ class Incoming:
 
         :raises werkzeug.exceptions.ClientDisconnected: the client went away before the end.
         """
-        if self._kept:
-            piece, self._kept = self._kept, b""
-            return piece
-        return self._begun.read(_PIECE) or await self._loop.create_task(
+        return self._here.read(_PIECE) or await self._loop.create_task(
             self._arrival(), context=self._context
         )
 
@@ -76,7 +74,6 @@ class Incoming:
                 self._is_broken_off = message["type"] == "http.disconnect"
             if self._is_broken_off:
                 # Not every server says it twice.
-                self._kept = b""
                 raise ClientDisconnected()
             if not message.get("more_body", False):
                 self.has_ended = True
@@ -85,11 +82,10 @@ class Incoming:
                 return t.cast("bytes", body)
         return b""
 
-    def _wait_for_piece(self) -> bytes:
-        piece = self._kept or self._begun.read(_PIECE)
-        self._kept = b""
-        if piece or self.has_ended:
-            return piece
+    def _wait_for_more(self) -> bool:
+        """Have the next piece here, now that all of the last one is read; False at the end."""
+        if self.has_ended:
+            return False
         if runs_here(self._loop):
             raise RuntimeError(
                 "The body of this request is still on its way, and the event loop cannot wait for"
@@ -99,39 +95,40 @@ class Incoming:
             )
         ending = current_ending.get(None) or Ending()
         try:
-            arriving = Call(self._arrival).begin(self._loop, self._context)
-            return t.cast("bytes", ending.wait_for(arriving))
+            piece = ending.wait_for(Call(self._arrival).begin(self._loop, self._context))
         except asyncio.CancelledError:
             # Nobody wants the rest: for whoever reads on, the client has gone.
             raise ClientDisconnected() from None
+        self._here.close()
+        self._here = BytesIO(piece)
+        return bool(piece)
 
     def read(self, size: int | None = -1) -> bytes:
         """*size* bytes, fewer only at the end; all of them if it is negative or None."""
-        if size is None:
-            size = -1
+        left = -1 if size is None else size
         pieces = []
-        while size and (piece := self._wait_for_piece()):
-            if 0 <= size < len(piece):
-                piece, self._kept = piece[:size], piece[size:]
+        while left:
+            piece = self._here.read(left)
+            if not piece and not self._wait_for_more():
+                break
             pieces.append(piece)
-            if size > 0:
-                size -= len(piece)
+            if left > 0:
+                left -= len(piece)
         return b"".join(pieces)
 
     def readline(self, size: int | None = -1) -> bytes:
         """Up to and with the next line feed, and at most *size* bytes of it."""
-        if size is None:
-            size = -1
+        left = -1 if size is None else size
         pieces = []
-        while size and (piece := self._wait_for_piece()):
-            end = piece.find(b"\n") + 1 or len(piece)
-            if size > 0:
-                end = min(end, size)
-                size -= end
-            pieces.append(piece[:end])
-            self._kept = piece[end:]
-            if piece[end - 1] == 10:
+        while left:
+            piece = self._here.readline(left)
+            if not piece and not self._wait_for_more():
                 break
+            pieces.append(piece)
+            if piece.endswith(b"\n"):
+                break
+            if left > 0:
+                left -= len(piece)
         return b"".join(pieces)
 
     def __iter__(self) -> t.Iterator[bytes]:
@@ -139,4 +136,4 @@ class Incoming:
 
     def close(self) -> None:
         """Let go of what has arrived."""
-        self._begun.close()
+        self._here.close()
