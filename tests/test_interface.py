@@ -10,6 +10,7 @@ from torsyq import Blueprint
 from torsyq import Flask
 from torsyq.interface import better_on_asgi
 from torsyq.interface import beyond_wsgi
+from torsyq.views import MethodView
 
 
 async def asynchronous() -> str:
@@ -34,6 +35,14 @@ def with_body(app: Flask) -> None:
 
 def with_view(app: Flask) -> None:
     app.get("/view")(asynchronous)
+
+
+def with_class_of_views(app: Flask) -> None:
+    class Views(MethodView):
+        async def get(self) -> str:
+            return ""
+
+    app.add_url_rule("/class", view_func=Views.as_view("views"))
 
 
 def with_hook_of_blueprint(app: Flask) -> None:
@@ -75,6 +84,7 @@ def with_both(app: Flask) -> None:
         (with_stop, ["serving hooks"], ["serving hooks"]),
         (with_both, ["serving hooks"], ["serving hooks"]),
         (with_view, [], ["async views"]),
+        (with_class_of_views, [], ["async views"]),
         (with_hook_of_blueprint, [], ["async hooks"]),
         (with_handler, [], ["async hooks"]),
     ],

@@ -30,6 +30,7 @@ from .asgi_request import Scope
 from .asgi_request import stream_body
 from .blocking import watched
 from .body import Chunks
+from .calling import may_be_awaited
 from .ctx import BACKGROUND
 from .ctx import begin_all
 from .ctx import RequestContext
@@ -40,7 +41,6 @@ from .lazy import is_stock
 from .lifespan import Lifespan
 from .loop import begin
 from .loop import current_ending
-from .loop import is_async
 from .loop import serving_loop
 from .loop import settled
 from .loop import within
@@ -243,7 +243,7 @@ class Asgi(Lifespan):
         known = self._known.loop_is_possible
         if known[0] != count or known[1] != steps:
             is_possible = all(map(is_stock, (*steps, *_own_steps_of(self))))
-            known = count, steps, is_possible and any(map(_is_awaitable, self._functions()))
+            known = count, steps, is_possible and any(map(may_be_awaited, self._functions()))
             self._known.loop_is_possible = known
         return known[2]
 
@@ -260,7 +260,7 @@ class Asgi(Lifespan):
         known = self._known.loop_walks.get(endpoint)
         if known is None or known[0] is not view:
             hooks = self._hooks((None, *ctx.request.blueprints))
-            known = view, any(map(_is_awaitable, chain((view,), hooks)))
+            known = view, any(map(may_be_awaited, chain((view,), hooks)))
             self._known.loop_walks[endpoint] = known
         return known[1]
 
@@ -283,7 +283,3 @@ class Asgi(Lifespan):
                 for handler in [*by_class.values()]
             ),
         )
-
-
-def _is_awaitable(func: t.Any) -> bool:
-    return is_async(func) or getattr(func, "_twin", None) is not None

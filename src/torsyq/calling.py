@@ -126,6 +126,11 @@ class Calling(App):
         return partial(self._call, func)
 
 
+def may_be_awaited(func: t.Callable[..., t.Any]) -> bool:
+    """Whether *func* is ``async def``, or has an async twin, as a class of views may give it."""
+    return is_async(func) or getattr(func, "_twin", None) is not None
+
+
 def _gather_body() -> None:
     """Wait in this thread for the body of its request: on the loop, every request would wait."""
     ctx = _current_request_context(None)

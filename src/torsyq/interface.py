@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .loop import is_async
+from .calling import may_be_awaited
 
 if t.TYPE_CHECKING:
     from werkzeug.routing import Rule
@@ -33,9 +33,9 @@ def better_on_asgi(app: Flask) -> list[str]:
         ['WebSockets', 'async views']
     """
     found = beyond_wsgi(app)
-    if any(map(is_async, app.view_functions.values())):
+    if any(map(may_be_awaited, app.view_functions.values())):
         found.append("async views")
-    elif any(map(is_async, app._functions())):
+    elif any(map(may_be_awaited, app._functions())):
         found.append("async hooks")
     return found
 
