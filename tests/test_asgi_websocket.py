@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 import typing as t
+from functools import wraps
 
 import pytest
 from werkzeug.exceptions import Forbidden
@@ -161,6 +162,26 @@ def test_a_view_may_be_a_class(app: Flask, is_async: bool) -> None:
             assert await wire.hear() == "hi"
 
     client()
+
+
+@on_loop
+async def test_no_way_to_an_async_class_leads_past_a_decorator(app: Flask) -> None:
+    """SECURITY: also where ``functools.wraps`` gives the decorator's function what the view has."""
+
+    class Secret(View):
+        async def dispatch_request(self) -> None:  # type: ignore[override]
+            await websocket.send("secret")
+
+    def forbidden(view: t.Any) -> t.Any:
+        @wraps(view)
+        def wrapper() -> None:
+            raise Forbidden
+
+        return wrapper
+
+    app.add_websocket("/", view_func=forbidden(Secret.as_view("secret")))
+    async with Wire(app) as wire:
+        assert (await wire.refused())[0] == 403
 
 
 @on_loop

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from contextvars import copy_context
 from pathlib import Path
 from types import coroutine
+from unittest import mock
 
 import pytest
 
@@ -30,6 +31,8 @@ from torsyq.loop import lasting_loop
 from torsyq.loop import run_coroutine
 from torsyq.loop import run_in_thread
 from torsyq.loop import serving_loop
+from torsyq.loop import set_twin
+from torsyq.loop import twin_of
 from torsyq.loop import within
 
 from .servers import run
@@ -247,6 +250,23 @@ def test_what_is_async_is_told() -> None:
     assert all(map(is_async, funcs))
     others: list[t.Any] = [plain, Method().post, Method, Method(), len, generator]
     assert not any(map(is_async, [*others, functools.partial(plain)]))
+
+
+def test_a_twin_is_of_one_function_alone() -> None:
+    """Not of those that only show what that has: decorators' functions, mocks."""
+
+    def plain() -> None: ...
+
+    async def twin() -> None: ...
+
+    set_twin(plain, twin)
+    assert twin_of(plain) is twin
+
+    @functools.wraps(plain)
+    def wrapper() -> None: ...
+
+    others: list[t.Any] = [wrapper, functools.partial(plain), mock.Mock(), twin, len]
+    assert [twin_of(other) for other in others] == [None] * 5
 
 
 # Iterators of either kind.

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import torsyq.typing as ft
+from torsyq import abort
 from torsyq import Flask
 from torsyq import request
 from torsyq.views import http_method_funcs
@@ -169,6 +170,29 @@ def test_async_def_is_run_to_its_end(app: Flask) -> None:
     assert [client.get("/").text for _ in range(2)] == ["async /"] * 2
     assert client.get("/methods").text == "async get"
     assert client.post("/methods").text == "post"
+
+
+@pytest.mark.usefixtures("protocol")
+def test_no_way_to_an_async_class_leads_past_a_decorator(app: Flask) -> None:
+    """SECURITY: also where ``functools.wraps`` gives the decorator's function what the view has."""
+
+    class Secret(MethodView):
+        async def get(self) -> str:
+            return "secret"
+
+    def login_required(view: t.Any) -> t.Any:
+        @wraps(view)
+        def wrapper(**kwargs: t.Any) -> t.Any:
+            if "token" not in request.args:
+                abort(401)
+            return view(**kwargs)
+
+        return wrapper
+
+    app.add_url_rule("/", view_func=login_required(Secret.as_view("secret")))
+    client = app.test_client()
+    assert client.get("/").status_code == 401
+    assert client.get("/?token=1").text == "secret"
 
 
 def test_an_app_with_its_own_ensure_sync_is_asked_each_time(app: Flask) -> None:

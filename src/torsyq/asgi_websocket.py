@@ -40,6 +40,7 @@ from .lazy import held
 from .lazy import imported
 from .logging import printable
 from .loop import is_async
+from .loop import twin_of
 from .responses import abandon
 from .sessions import SecureCookieSessionInterface
 from .signals import got_request_exception
@@ -216,7 +217,7 @@ class WebsocketWalk(Asgi):
         view: t.Callable[..., t.Any],
         arguments: dict[str, t.Any],
     ) -> t.Any:
-        twin = view if is_async(view) else getattr(view, "_twin", None)
+        twin = view if is_async(view) else twin_of(view)
         if twin is not None:
             return await websocket._view(twin(**arguments))
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()

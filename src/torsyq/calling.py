@@ -16,6 +16,7 @@ from .lazy import stock
 from .loop import is_async
 from .loop import run_coroutine
 from .loop import run_in_thread
+from .loop import twin_of
 from .sansio.app import App
 
 if t.TYPE_CHECKING:
@@ -104,8 +105,8 @@ class Calling(App):
     ) -> t.Awaitable[t.Any]:
         """Call *func* if it is ``async def``; run it in a worker thread if it is not.
 
-        Torsyq's own steps do not wait for anything and run in place. A function may carry its
-        async twin in ``_twin``.
+        Torsyq's own steps do not wait for anything and run in place. A function may have an async
+        twin, which is called instead.
 
         PERF: not ``async def`` itself, which would be a coroutine more for each step of *func*'s.
         """
@@ -116,7 +117,7 @@ class Calling(App):
             return func(*args, **kwargs)  # type: ignore[no-any-return]
         if is_stock(func):
             return _called(func, *args, **kwargs)
-        twin = getattr(func, "_twin", None)
+        twin = twin_of(func)
         if twin is not None:
             return twin(*args, **kwargs)  # type: ignore[no-any-return]
         return run_in_thread(self._thread_of_context(), func, *args, **kwargs)
@@ -128,7 +129,7 @@ class Calling(App):
 
 def may_be_awaited(func: t.Callable[..., t.Any]) -> bool:
     """Whether *func* is ``async def``, or has an async twin, as a class of views may give it."""
-    return is_async(func) or getattr(func, "_twin", None) is not None
+    return is_async(func) or twin_of(func) is not None
 
 
 def _gather_body() -> None:

@@ -33,6 +33,7 @@ from .lazy import lazy
 from .lazy import shared
 from .loop import a_loop_runs
 from .loop import is_async
+from .loop import set_twin
 from .passed_on import passed_on
 from .signals import appcontext_popped
 from .signals import appcontext_pushed
@@ -124,9 +125,10 @@ def copy_current_request_context(f: F) -> F:
         async with copied.copy():
             return await f(*args, **kwargs)
 
+    update_wrapper(wrapper, f)
     if is_async(f):
-        wrapper._twin = twin  # type: ignore[attr-defined]
-    return update_wrapper(wrapper, f)  # type: ignore[return-value]
+        set_twin(wrapper, twin)
+    return wrapper  # type: ignore[return-value]
 
 
 def when_over(ctx: RequestContext, begin: t.Callable[[], object]) -> None:

@@ -23,6 +23,7 @@ from functools import wraps
 from inspect import CO_COROUTINE
 from inspect import iscoroutinefunction
 from types import coroutine
+from types import FunctionType
 
 from .greenlets import Latch
 from .greenlets import new_latch
@@ -41,6 +42,7 @@ T = t.TypeVar("T")
 serving_loop: ContextVar[asyncio.AbstractEventLoop] = ContextVar("torsyq.serving_loop")
 
 _absent: t.Any = object()
+_no_twin = None, None
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -116,6 +118,23 @@ def is_async(func: t.Callable[..., t.Any]) -> bool:
     if code is not None and "_is_coroutine_mark" not in func.__dict__:
         return bool(code.co_flags & CO_COROUTINE)
     return iscoroutinefunction(func)
+
+
+def set_twin(func: t.Any, twin: t.Callable[..., t.Any]) -> None:
+    """Have *twin* awaited on an event loop, where the sync *func* would need a thread."""
+    func._twin = func.__code__, twin
+
+
+def twin_of(func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any] | None:
+    """What is to be awaited instead of *func*, if anything.
+
+    SECURITY: not what a decorator around *func* shows as its own, since :func:`functools.wraps`
+    copies it: the twin would go past the decorator, which may ask for a login.
+    """
+    if type(func) is not FunctionType:
+        return None
+    code, twin = func.__dict__.get("_twin", _no_twin)
+    return twin if code is func.__code__ else None
 
 
 def runs_here(loop: asyncio.AbstractEventLoop) -> bool:

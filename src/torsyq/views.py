@@ -11,6 +11,7 @@ from .globals import current_app
 from .globals import request
 from .lazy import is_stock
 from .loop import is_async
+from .loop import set_twin
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 
@@ -84,7 +85,7 @@ class View:
 
         view_func: t.Any = view
         if cls._has_async() and not cls.decorators:
-            view_func._twin = twin
+            set_twin(view, twin)
         if cls.decorators:
             view_func.__name__ = name
             view_func.__module__ = cls.__module__
