@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import tracemalloc
 import typing as t
 import warnings
 import weakref
@@ -337,6 +338,33 @@ def test_what_clients_make_up_fills_no_memory() -> None:
     gc.collect()
     # Seven hundred clients more, four requests each; their paths alone would be as large.
     assert size() - before < 64_000
+
+
+def test_what_clients_write_at_length_fills_no_memory() -> None:
+    app = plain_app(torsyq)
+    app.get("/")(lambda: request.url)
+
+    def visit(number: int) -> None:
+        own = f"n{number}"
+        headers = [("Host", f"{own}.{'a.' * 20_000}example"), (f"X-{own}{'a' * 40_000}", own)]
+        for lane in LANES.values():
+            lane(app, Ask(b"/", headers=headers))
+
+    def size() -> int:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        for number in range(5):
+            visit(number)
+        before = size()
+        for number in range(5, 25):
+            visit(number)
+        # One request may still be there. All of them would be five times as large.
+        assert size() - before < 500_000
+    finally:
+        tracemalloc.stop()
 
 
 # What Flask does there.

@@ -22,8 +22,9 @@ if t.TYPE_CHECKING:
 
 Scope = t.MutableMapping[str, t.Any]
 
-# How many names of headers are remembered.
+# How many names of headers are remembered, and how long ones.
 _NAMES_KEPT = 1024
+_LENGTH_KEPT = 64
 
 _unnamed = {"CONTENT_TYPE", "CONTENT_LENGTH"}
 
@@ -165,7 +166,7 @@ def _environ_name(raw_name: bytes) -> str | None:
     if name not in _unnamed:
         name = f"HTTP_{name}"
     # SECURITY: clients could fill the memory with names.
-    if len(_environ_names) < _NAMES_KEPT:
+    if len(_environ_names) < _NAMES_KEPT and len(raw_name) <= _LENGTH_KEPT:
         _environ_names[raw_name] = name
     return name
 

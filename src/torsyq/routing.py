@@ -58,8 +58,9 @@ _PLAIN_HOST = re.compile(
     r"(?:(?:[a-z0-9-]{1,63}\.)*[a-z0-9-]{0,63}|\[[0-9a-f:]{2,39}\])(?::[0-9]{1,5})?",
     re.ASCII | re.IGNORECASE,
 )
-#: How many of them a map remembers.
+#: How many of them a map remembers, and how long ones: of 253 characters and a port.
 _HOSTS_KEPT = 256
+_LENGTH_KEPT = 259
 _HTTP = frozenset({"http", "https"})
 _building_order = methodcaller("build_compare_key")
 _STANDARD_PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443"}
@@ -332,9 +333,9 @@ class Map(WerkzeugMap):
         return self._remember_host(environ.get("SERVER_NAME", "") if host is None else host)
 
     def _remember_host(self, host: str) -> bool:
-        if not _PLAIN_HOST.fullmatch(host):
-            return False
         # SECURITY: a client can invent any number of hosts; the set must not grow with them.
+        if len(host) > _LENGTH_KEPT or not _PLAIN_HOST.fullmatch(host):
+            return False
         if len(self._plain_hosts) >= _HOSTS_KEPT:
             self._plain_hosts.clear()
         self._plain_hosts.add(host)
