@@ -57,9 +57,9 @@ if t.TYPE_CHECKING:
 
     from . import typing as ft
     from .asgi_answer import Doorman
+    from .asgi_answer import Send
+    from .incoming import Receive
     from .sessions import SessionMixin
-    from .websocket_inbox import Receive
-    from .websockets import Send
     from .websockets import Websocket
     from .wrappers import Response
 else:

@@ -11,8 +11,6 @@ from weakref import WeakSet
 
 from .background import Background
 from .background import without_request
-from .incoming import Message
-from .incoming import Receive
 from .lazy import deferred
 from .lazy import held
 from .loop import end_of
@@ -24,13 +22,14 @@ from .sansio.scaffold import setupmethod
 if t.TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Future
+
+    from .asgi_answer import Send
+    from .incoming import Receive
 else:
     asyncio = deferred("asyncio", globals())
 
 # Held for a moment where an app begins or ceases to serve on a loop.
 _lock = Lock()
-
-Send = t.Callable[[Message], t.Awaitable[None]]
 
 T_serving = t.TypeVar("T_serving", bound=t.Callable[[], t.Any])
 T_while_serving = t.TypeVar(

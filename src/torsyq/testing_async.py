@@ -29,9 +29,8 @@ if t.TYPE_CHECKING:
     from werkzeug.wrappers import Request
 
     from .app import Flask
+    from .incoming import Message
     from .sessions import SessionMixin
-
-Message = t.MutableMapping[str, t.Any]
 
 _PIECE = 1 << 16
 

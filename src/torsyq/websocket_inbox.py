@@ -15,9 +15,8 @@ from .loop import is_async
 
 if t.TYPE_CHECKING:
     from .asgi_answer import Doorman
-
-Message = t.MutableMapping[str, t.Any]
-Receive = t.Callable[[], t.Awaitable[Message]]
+    from .incoming import Message
+    from .incoming import Receive
 
 # What has arrived and was not received yet is bounded by both; beyond, the client has to wait.
 _MESSAGES_KEPT = 64

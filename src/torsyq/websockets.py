@@ -26,8 +26,6 @@ from .loop import current_loop
 from .loop import settled
 from .loop import waited_for
 from .websocket_inbox import Inbox
-from .websocket_inbox import Message
-from .websocket_inbox import Receive
 from .websocket_inbox import WebsocketDisconnected as WebsocketDisconnected
 
 if t.TYPE_CHECKING:
@@ -38,9 +36,11 @@ if t.TYPE_CHECKING:
     from werkzeug.routing import Rule
     from werkzeug.user_agent import UserAgent
 
+    from .asgi_answer import Send
+    from .incoming import Message
+    from .incoming import Receive
     from .wrappers import Request
 
-Send = t.Callable[[Message], t.Awaitable[None]]
 F = t.TypeVar("F", bound=t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]])
 T = t.TypeVar("T")
 
