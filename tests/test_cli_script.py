@@ -18,6 +18,7 @@ from torsyq.cli import AppGroup
 from torsyq.cli import NoAppException
 from torsyq.cli import ScriptInfo
 from torsyq.cli import with_appcontext
+from torsyq.cli._script import named_app
 
 pytestmark = pytest.mark.usefixtures("untouched_process")
 
@@ -65,6 +66,13 @@ def test_debug_is_written_to_the_app_unless_told_not_to(set_flag: bool, debug: b
         return app
 
     assert ScriptInfo(create_app=create, set_debug_flag=set_flag).load_app().debug is debug
+
+
+def test_the_app_may_be_named_before_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = click.Command("any")
+    assert named_app(click.Context(command, obj=ScriptInfo("wiki:app"))) == "wiki:app"
+    monkeypatch.setenv("FLASK_APP", "other:app")
+    assert named_app(click.Context(command)) == "other:app"
 
 
 def test_with_appcontext_pushes_the_app_until_the_command_ends(runner: CliRunner) -> None:

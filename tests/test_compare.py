@@ -13,7 +13,6 @@ import textwrap
 import types
 import typing as t
 
-import click
 import pytest
 from click.testing import CliRunner
 from click.testing import Result
@@ -22,7 +21,6 @@ from torsyq import doors
 from torsyq import Flask
 from torsyq.cli import _compare_child
 from torsyq.cli import compare
-from torsyq.cli import ScriptInfo
 from torsyq.cli._compare_diff import Difference
 from torsyq.cli._compare_diff import differences
 from torsyq.cli._compare_diff import excuse
@@ -266,13 +264,6 @@ def test_the_doors_in_pythonpath_are_shut_for_flask(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", doors.path())
     assert run(tmp_path, HELLO, "--repeat", "0").exit_code == 0
-
-
-def test_the_app_may_be_named_before_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    context = click.Context(compare_command, obj=ScriptInfo("wiki:app"))
-    assert compare.named_app(context) == "wiki:app"
-    monkeypatch.setenv("FLASK_APP", "other:app")
-    assert compare.named_app(click.Context(compare_command)) == "other:app"
 
 
 # -- the comparison itself ----------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import typing as t
@@ -86,6 +87,12 @@ class ScriptInfo:
             if app is not None:
                 return app
         return None
+
+
+def named_app(ctx: click.Context) -> str | None:
+    """The app given before the command, or by the environment; None to look for app.py, wsgi.py."""
+    info = t.cast("ScriptInfo | None", ctx.obj)
+    return getattr(info, "app_import_path", None) or os.environ.get("FLASK_APP")
 
 
 def encodable(text: str) -> str:

@@ -20,10 +20,9 @@ from ._compare_diff import Difference
 from ._compare_diff import differences
 from ._compare_diff import excuse
 from ._script import encodable
+from ._script import named_app
 
 if t.TYPE_CHECKING:
-    from ._script import ScriptInfo
-
     Account = dict[str, t.Any]
     Record = dict[str, t.Any]
 
@@ -105,12 +104,6 @@ def compare_command(
     results = sides.compare()
     click.echo(as_data(name, results) if as_json else encodable(as_text(name, results)))
     ctx.exit(int(any(result.different for result in results)))
-
-
-def named_app(ctx: click.Context) -> str | None:
-    """The app given before the command, or by the environment; None to look for app.py, wsgi.py."""
-    info = t.cast("ScriptInfo | None", ctx.obj)
-    return getattr(info, "app_import_path", None) or os.environ.get("FLASK_APP")
 
 
 def read_requests(file: pathlib.Path) -> list[Record]:

@@ -22,8 +22,8 @@ from ._doctor_imports import used_extensions
 from ._doctor_routes import about_routes
 from ._doctor_routes import about_templates
 from ._script import encodable
+from ._script import named_app
 from ._script import ScriptInfo
-from .compare import named_app
 
 if t.TYPE_CHECKING:
     from ..app import Flask
