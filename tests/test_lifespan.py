@@ -243,6 +243,18 @@ def test_an_error_after_serving_does_not_keep_the_others_from_ending(app: Flask)
     assert events == [*STARTED, *STOPPED]
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_no_yield_is_an_error_that_says_so(app: Flask, is_async: bool) -> None:
+    def plain() -> None: ...
+
+    async def asynchronous() -> None: ...
+
+    app.while_serving(t.cast("t.Any", asynchronous if is_async else plain))
+    expected = r"(plain|asynchronous)\(\) is no generator, .* gave a (NoneType|coroutine)\."
+    with pytest.raises(TypeError, match=expected):
+        asyncio.run(app.startup())
+
+
 def test_a_second_yield_is_an_error(app: Flask) -> None:
     @app.while_serving
     async def twice() -> t.AsyncGenerator[None, None]:
@@ -251,7 +263,7 @@ def test_a_second_yield_is_an_error(app: Flask) -> None:
 
     async def run() -> None:
         await app.startup()
-        with pytest.raises(RuntimeError, match="has a second 'yield'"):
+        with pytest.raises(RuntimeError, match=r"twice\(\) has a second 'yield'"):
             await app.shutdown()
 
     asyncio.run(run())

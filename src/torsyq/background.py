@@ -106,8 +106,7 @@ class Background(Walk):
             async with self.app_context():
                 await self._call(func, *args, **kwargs)
         except Exception:
-            name = getattr(func, "__qualname__", repr(func))
-            self.logger.exception(f"Exception in background task {name}")
+            self.logger.exception(f"Exception in background task {name_of(func)}")
 
     async def _drain_background(self) -> None:
         """Wait for the background tasks as long as is configured, then cancel them."""
@@ -171,6 +170,11 @@ def _stop(ref: weakref.ref[Background], in_place: Executor) -> None:
         # No other loop will be the last to go.
         app._forget_loops()
         run_coroutine(app.shutdown)()
+
+
+def name_of(func: t.Any) -> str:
+    """What to call a function, or a generator, in a message."""
+    return getattr(func, "__qualname__", None) or repr(func)
 
 
 def without_request() -> Context:

@@ -6,10 +6,12 @@ import sys
 import typing as t
 from contextvars import Context
 from inspect import isasyncgen
+from inspect import iscoroutine
 from threading import Lock
 from weakref import WeakSet
 
 from .background import Background
+from .background import name_of
 from .background import without_request
 from .lazy import deferred
 from .lazy import held
@@ -174,7 +176,7 @@ class Lifespan(Background):
                 for func in self.before_serving_funcs:
                     await self._call(func)
                 for func in self.while_serving_funcs:
-                    generator = func()
+                    generator = _generator_of(func)
                     await self._advance(generator)
                     self._while_serving.append(generator)
             except BaseException:
@@ -216,8 +218,13 @@ class Lifespan(Background):
     async def _end_generators(self) -> None:
         try:
             while self._while_serving:
-                if await self._advance(self._while_serving.pop()):
-                    raise RuntimeError("A 'while_serving' function has a second 'yield'.")
+                generator = self._while_serving.pop()
+                if await self._advance(generator):
+                    raise RuntimeError(
+                        f"{name_of(generator)}() has a second 'yield'. A function of"
+                        " 'while_serving' has one, between what is done before the first request"
+                        " and after the last one."
+                    )
         finally:
             if self._while_serving:
                 await self._end_generators()
@@ -265,3 +272,16 @@ class Lifespan(Background):
             await send({"type": f"{phase}.complete"})
             if phase == "lifespan.shutdown":
                 return
+
+
+def _generator_of(func: t.Callable[[], t.Any]) -> t.Any:
+    generator = func()
+    if isasyncgen(generator) or hasattr(generator, "__next__"):
+        return generator
+    if iscoroutine(generator):
+        generator.close()
+    raise TypeError(
+        f"{name_of(func)}() is no generator, as 'while_serving' needs, and gave a"
+        f" {type(generator).__name__}. Usually it has no 'yield': put one between what is done before"
+        " the first request and after the last one, or use 'before_serving'."
+    )
