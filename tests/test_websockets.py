@@ -1146,7 +1146,9 @@ async def test_the_end_of_the_app_ends_sync_views_that_the_server_has_left_alone
 
 
 @on_loop
-async def test_one_sync_view_too_many_is_refused(app: Flask) -> None:
+async def test_one_sync_view_too_many_is_refused(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
     app.config["WEBSOCKET_THREADS"] = 1
 
     @app.websocket("/")
@@ -1157,6 +1159,7 @@ async def test_one_sync_view_too_many_is_refused(app: Flask) -> None:
         await first.accepted()
         async with Wire(app) as second:
             assert (await second.refused())[0] == 503
+        assert "'WEBSOCKET_THREADS'" in caplog.text
         first.leave()
     async with Wire(app) as third:
         await third.accepted()

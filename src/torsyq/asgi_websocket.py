@@ -221,10 +221,18 @@ class WebsocketWalk(Asgi):
         if twin is not None:
             return await websocket._view(twin(**arguments))
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        limit = self.config["WEBSOCKET_THREADS"]
         with _counting:
-            if len(self._websockets_in_threads) >= self.config["WEBSOCKET_THREADS"]:
-                raise ServiceUnavailable()
-            self._websockets_in_threads[websocket] = ended
+            is_one_too_many = len(self._websockets_in_threads) >= limit
+            if not is_one_too_many:
+                self._websockets_in_threads[websocket] = ended
+        if is_one_too_many:
+            self.logger.warning(
+                f"The websocket on {printable(websocket.path)} was refused with 503, since {limit}"
+                " sync views of WebSockets are at work. Raise 'WEBSOCKET_THREADS', or make the"
+                " view 'async def', which takes no thread."
+            )
+            raise ServiceUnavailable()
         try:
             call = partial(view, **arguments)
             return await websocket._view_in_thread(self.websocket_thread_pool, call)
