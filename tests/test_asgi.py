@@ -30,6 +30,7 @@ from torsyq import request
 from torsyq import send_file
 from torsyq import session
 from torsyq import stream_with_context
+from torsyq.ctx import RequestContext
 from torsyq.globals import _cv_app
 from torsyq.globals import _cv_request
 from torsyq.testing import FlaskClient
@@ -211,6 +212,33 @@ def test_a_replaced_step_is_called(where: str) -> None:
     target = Custom if where == "class" else app
     target.dispatch_request = dispatch_request  # type: ignore[method-assign]
     assert get(app).body == b"step in " + main
+
+
+def test_a_context_of_the_app_s_own_is_pushed_and_popped_by_its_own_methods() -> None:
+    events = []
+
+    class Context(RequestContext):
+        def push(self) -> None:
+            events.append("push")
+            super().push()
+
+        def pop(self, *exc: t.Any) -> None:
+            events.append("pop")
+            super().pop(*exc)
+
+    class Custom(Flask):
+        def request_context(self, environ: t.Any) -> RequestContext:
+            return Context(self, environ)
+
+    app = Custom("custom")
+
+    @app.get("/")
+    async def view() -> str:
+        events.append("view")
+        return ""
+
+    get(app)
+    assert events == ["push", "view", "pop"]
 
 
 def test_a_view_that_becomes_async_or_sync_later_is_answered(app: Flask) -> None:

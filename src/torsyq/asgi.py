@@ -259,8 +259,9 @@ class Asgi(Lifespan):
         view = self.view_functions.get(endpoint)  # type: ignore[arg-type]
         known = self._known.loop_walks.get(endpoint)
         if known is None or known[0] is not view:
-            hooks = self._hooks((None, *ctx.request.blueprints))
-            known = view, any(map(may_be_awaited, chain((view,), hooks)))
+            funcs = chain((view,), self._hooks((None, *ctx.request.blueprints)))
+            # A context of the app's own may have a push and a pop of its own, which are sync.
+            known = view, type(ctx) is RequestContext and any(map(may_be_awaited, funcs))
             self._known.loop_walks[endpoint] = known
         return known[1]
 
