@@ -234,7 +234,13 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
 
     @stock
     def app_context(self) -> AppContext:
-        """Make a context in which ``current_app`` is this app; push it with ``with``."""
+        """Make a context in which ``current_app`` is this app; push it with ``with``.
+
+        Example::
+
+            with app.app_context():
+                create_tables()
+        """
         return AppContext(self)
 
     def request_context(self, environ: WSGIEnvironment) -> RequestContext:

@@ -93,6 +93,8 @@ class Asgi(Lifespan):
     async def asgi_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application itself, and the place for middleware.
 
+        :raises RuntimeError: the loop is not asyncio's, or the kind of connection is unknown.
+
         Example::
 
             app.asgi_app = SomeMiddleware(app.asgi_app)

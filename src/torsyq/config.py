@@ -197,6 +197,10 @@ class Config(dict[str, t.Any]):
         """Take the upper-case keys of a mapping, a list of pairs and the keyword arguments.
 
         :return: always ``True``.
+
+        .. code-block:: python
+
+            app.config.from_mapping(SECRET_KEY="dev", MAX_CONTENT_LENGTH=1024 * 1024)
         """
         values = {} if mapping is None else dict(mapping)
         values.update(kwargs)

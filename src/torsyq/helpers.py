@@ -193,6 +193,10 @@ def url_for(
         outside of one.
     :param values: the variables of the rule; what is left over becomes the query string.
     :raises werkzeug.routing.BuildError: no route fits.
+
+    Example::
+
+        url_for("user", id=7, tab="posts")  # "/user/7?tab=posts"
     """
     app = _current_app()
     if is_stock(app.url_for):
@@ -216,6 +220,12 @@ def redirect(
     :param location: where to go.
     :param code: the status, 302 unless told otherwise (RFC 9110 section 15.4).
     :param Response: the class to build without an app; the app's own class with one.
+
+    SECURITY: where the location comes from a client, as in ``?next=``, it may lead to another site.
+
+    Example::
+
+        return redirect(url_for("index"))
     """
     app = _current_app_or_none()
     if app is not None:
@@ -231,6 +241,11 @@ def abort(code: int | BaseResponse, *args: t.Any, **kwargs: t.Any) -> t.NoReturn
     :param kwargs: for the exception.
     :raises werkzeug.exceptions.HTTPException: always.
     :raises LookupError: no exception is known for the status.
+
+    Example::
+
+        if post is None:
+            abort(404, "There is no such post.")
     """
     app = _current_app_or_none()
     if app is not None:
@@ -257,6 +272,11 @@ def flash(message: str, category: str = "message") -> None:
     :param message: the message.
     :param category: its kind, to style or filter by: ``message``, ``error``, ``info``,
         ``warning`` are usual.
+
+    Example::
+
+        flash("Your changes were saved.", "info")
+        return redirect(url_for("index"))
     """
     # Reading, growing and storing, for `session["_flashes"].append()` would not be noticed as a
     # change by a session kept outside of the cookie.
@@ -274,6 +294,12 @@ def get_flashed_messages(
 
     :param with_categories: give ``(category, message)`` pairs.
     :param category_filter: only messages of these categories.
+
+    Example, in a template::
+
+        {% for category, message in get_flashed_messages(with_categories=True) %}
+          <p class="{{ category }}">{{ message }}</p>
+        {% endfor %}
     """
     context = request_ctx._get_current_object()  # type: ignore[attr-defined]
     flashes: list[tuple[str, str]] | None = context.flashes
@@ -324,6 +350,10 @@ def send_file(
     :param max_age: seconds a client may keep it, or a function of the path that tells;
         :meth:`.Flask.get_send_file_max_age` otherwise.
     :raises TypeError: a type has to be guessed, or a download named, and there is no name.
+
+    Example::
+
+        return send_file(BytesIO(pdf), "application/pdf", as_attachment=True, download_name="bill.pdf")
     """
     return files.send_file(
         **_prepare_send_file_kwargs(

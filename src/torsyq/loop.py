@@ -49,7 +49,10 @@ _loop: asyncio.AbstractEventLoop | None = None
 
 
 def lasting_loop() -> asyncio.AbstractEventLoop:
-    """The process's event loop, started in its thread when first asked for."""
+    """The process's event loop, started in its thread when first asked for.
+
+    :raises RuntimeError: no thread can be started, as in a browser.
+    """
     with _lock:
         if _loop is None:
             made, errors = new_latch(), list[BaseException]()

@@ -316,6 +316,10 @@ def stream_template(
 
     :param template_name_or_list: as for :func:`render_template`.
     :param context: the variables the template sees.
+
+    .. code-block:: python
+
+        return stream_template("report.html", rows=database.execute(query))
     """
     app = _current_app()
     return _stream(app, app.jinja_env.get_or_select_template(template_name_or_list), context)

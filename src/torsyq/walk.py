@@ -258,7 +258,7 @@ class Walk(Calling, Responses):
     def dispatch_request(self) -> ft.ResponseReturnValue:
         """Call the view that the request's URL belongs to.
 
-        :raises werkzeug.exceptions.HTTPException: the URL matched none.
+        :raises werkzeug.exceptions.HTTPException: the URL matched none, or is a WebSocket's.
         """
         request = _current_request_context().request
         if request.routing_exception is not None:

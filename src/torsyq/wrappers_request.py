@@ -396,6 +396,7 @@ class Request(RequestBase):
 
         :raises werkzeug.exceptions.RequestEntityTooLarge: here or on reading.
         :raises werkzeug.exceptions.ClientDisconnected: on reading, when the body breaks off.
+        :raises RuntimeError: the request was made with ``shallow=True``.
         """
         if self.shallow:
             raise RuntimeError(
@@ -584,7 +585,9 @@ class Request(RequestBase):
     def on_json_loading_failed(self, e: ValueError | None) -> t.Any:
         """Answer 400 to a body that is not the JSON it claims to be, with details in debug mode.
 
-        :param e: what the parser said; ``None`` where the content type is not JSON's (then 415).
+        :param e: what the parser said; ``None`` where the content type is not JSON's.
+        :raises werkzeug.exceptions.BadRequest: there is an *e*.
+        :raises werkzeug.exceptions.UnsupportedMediaType: there is none.
         """
         try:
             return super().on_json_loading_failed(e)

@@ -61,7 +61,9 @@ class RedisBroker(Broker):
     :param url: where Redis is: ``redis://host:port/number``, ``rediss://``, ``unix://``.
     :param prefix: what its keys begin with.
     :param lifetime: seconds after which a channel without new messages loses its history.
-    :param options: those of :class:`.Broker`.
+    :param history: as :class:`.Broker`'s, and the next two.
+    :param maxsize: how many messages wait for a subscriber at most, beside the history.
+    :param slow: what happens to one with more.
     :raises RuntimeError: the package ``redis`` is not installed.
     """
 

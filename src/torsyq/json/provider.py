@@ -160,6 +160,17 @@ class DefaultJSONProvider(JSONProvider):
     * :class:`decimal.Decimal` and :class:`uuid.UUID` as a string;
     * a dataclass as a dict;
     * an object with ``__html__``, such as :class:`~markupsafe.Markup`, as that string.
+
+    .. code-block:: python
+
+        class SetsToo(DefaultJSONProvider):
+            sort_keys = False
+
+            @staticmethod
+            def default(o):
+                return sorted(o) if isinstance(o, set) else DefaultJSONProvider.default(o)
+
+        app.json = SetsToo(app)
     """
 
     #: Called with an object :mod:`json` can't write; gives one it can, or raises ``TypeError``.

@@ -329,7 +329,14 @@ class App(Websockets):
     def template_filter(
         self, name: str | None = None
     ) -> t.Callable[[T_template_filter], T_template_filter]:
-        """Decorate a function to be a template filter, under its own name or *name*."""
+        """Decorate a function to be a template filter, under its own name or *name*.
+
+        ::
+
+            @app.template_filter()
+            def thousands(number):  # {{ total|thousands }}
+                return f"{number:,}"
+        """
 
         def decorator(f: T_template_filter) -> T_template_filter:
             self.add_template_filter(f, name=name)
@@ -346,7 +353,14 @@ class App(Websockets):
     def template_test(
         self, name: str | None = None
     ) -> t.Callable[[T_template_test], T_template_test]:
-        """Decorate a function to be a template test (``x is name``), under its name or *name*."""
+        """Decorate a function to be a template test (``x is name``), under its name or *name*.
+
+        ::
+
+            @app.template_test("leap")
+            def is_leap(year):  # {% if year is leap %}
+                return calendar.isleap(year)
+        """
 
         def decorator(f: T_template_test) -> T_template_test:
             self.add_template_test(f, name=name)
@@ -363,7 +377,14 @@ class App(Websockets):
     def template_global(
         self, name: str | None = None
     ) -> t.Callable[[T_template_global], T_template_global]:
-        """Decorate a function to be known to all templates, under its own name or *name*."""
+        """Decorate a function to be known to all templates, under its own name or *name*.
+
+        ::
+
+            @app.template_global()
+            def icon(name):  # {{ icon("star") }}
+                return Markup('<svg class="icon {}"></svg>').format(name)
+        """
 
         def decorator(f: T_template_global) -> T_template_global:
             self.add_template_global(f, name=name)
@@ -381,13 +402,28 @@ class App(Websockets):
         """Have *f* called when an application context ends, with the error that ended it.
 
         That is at the end of each request and CLI command; the argument is None if all went well.
+
+        ::
+
+            @app.teardown_appcontext
+            def close_db(error):
+                db = g.pop("db", None)
+                if db is not None:
+                    db.close()
         """
         self.teardown_appcontext_funcs.append(f)
         return f
 
     @setupmethod
     def shell_context_processor(self, f: T_shell_context_processor) -> T_shell_context_processor:
-        """Have the dictionary that *f* returns added to the names of ``flask shell``."""
+        """Have the dictionary that *f* returns added to the names of ``flask shell``.
+
+        ::
+
+            @app.shell_context_processor
+            def models():
+                return {"db": db, "User": User}
+        """
         self.shell_context_processors.append(f)
         return f
 

@@ -120,7 +120,17 @@ class BlueprintSetupState:
 
 
 class Blueprint(Websockets):
-    """The part of :class:`torsyq.Blueprint` that sends nothing; see there.
+    """A part of an application: its routes, hooks, templates and static files, registered together.
+
+    ::
+
+        blog = Blueprint("blog", __name__, url_prefix="/blog")
+
+        @blog.get("/")
+        def index():
+            return render_template("blog/index.html")
+
+        app.register_blueprint(blog)
 
     :param name: what its endpoints start with; without dots.
     :param import_name: usually ``__name__``; files are looked up beside that module.

@@ -276,7 +276,15 @@ class Scaffold:
 
     @setupmethod
     def endpoint(self, endpoint: str) -> t.Callable[[F], F]:
-        """Make the decorated function the view of an endpoint whose rule is added elsewhere."""
+        """Make the decorated function the view of an endpoint whose rule is added elsewhere.
+
+        ::
+
+            app.add_url_rule("/", endpoint="index")
+
+            @app.endpoint("index")
+            def index(): ...
+        """
 
         def decorator(f: F) -> F:
             self.view_functions[endpoint] = f
@@ -292,6 +300,13 @@ class Scaffold:
 
         What it returns, unless ``None``, is the response, and the view is not called. On a
         blueprint it is called for the blueprint's own requests only.
+
+        ::
+
+            @app.before_request
+            def ask_for_login():
+                if "user" not in session and request.endpoint != "login":
+                    return redirect(url_for("login"))
         """
         self.before_request_funcs.setdefault(None, []).append(f)
         return f
@@ -302,6 +317,13 @@ class Scaffold:
 
         It is not called when an exception nobody handled is on its way: use
         :meth:`teardown_request` for what must happen at all events.
+
+        ::
+
+            @app.after_request
+            def keep_types(response):
+                response.headers["X-Content-Type-Options"] = "nosniff"
+                return response
         """
         self.after_request_funcs.setdefault(None, []).append(f)
         return f
@@ -311,13 +333,27 @@ class Scaffold:
         """Call the function when the request's context goes away, with the exception or ``None``.
 
         Its result is ignored, and it must not raise.
+
+        ::
+
+            @app.teardown_request
+            def note_error(error):
+                if error is not None:
+                    failures.labels(request.endpoint).inc()
         """
         self.teardown_request_funcs.setdefault(None, []).append(f)
         return f
 
     @setupmethod
     def context_processor(self, f: T_template_context_processor) -> T_template_context_processor:
-        """Call the function before a template is rendered; the template sees what it returns."""
+        """Call the function before a template is rendered; the template sees what it returns.
+
+        ::
+
+            @app.context_processor
+            def current_user():
+                return {"user": g.user}
+        """
         self.template_context_processors[None].append(f)
         return f
 
@@ -326,13 +362,26 @@ class Scaffold:
         """Call the function with the endpoint and URL values, which it may change in place.
 
         It runs before the :meth:`before_request` functions, once the URL is matched.
+
+        ::
+
+            @blueprint.url_value_preprocessor
+            def take_language(endpoint, values):
+                g.language = values.pop("language")
         """
         self.url_value_preprocessors[None].append(f)
         return f
 
     @setupmethod
     def url_defaults(self, f: T_url_defaults) -> T_url_defaults:
-        """Call the function with the endpoint and values of each URL built, to add to them."""
+        """Call the function with the endpoint and values of each URL built, to add to them.
+
+        ::
+
+            @blueprint.url_defaults
+            def add_language(endpoint, values):
+                values.setdefault("language", g.language)
+        """
         self.url_default_functions[None].append(f)
         return f
 
