@@ -83,14 +83,15 @@ class SecureCookieSession(CallbackDict[str, t.Any], SessionMixin):
 class NullSession(SecureCookieSession):
     """The session of an application without a secret key: empty, and any write says why."""
 
-    def _fail(self, *args: t.Any, **kwargs: t.Any) -> t.NoReturn:
+    def _refuse_change(self, *args: t.Any, **kwargs: t.Any) -> t.NoReturn:
         raise RuntimeError(
             "The session is unavailable because no secret key was set.  Set the secret_key on the"
             " application to something unique and secret."
         )
 
-    __setitem__ = __delitem__ = clear = pop = popitem = update = setdefault = _fail  # noqa: B950
-    del _fail
+    __setitem__ = __delitem__ = _refuse_change
+    setdefault = update = _refuse_change
+    pop = popitem = clear = _refuse_change
 
 
 class SessionInterface:
