@@ -11,6 +11,7 @@ import pytest
 
 from tests.sockets import on_loop
 from tests.sockets import Wire
+from torsyq import after_this_request
 from torsyq import after_this_websocket
 from torsyq import copy_current_websocket_context
 from torsyq import Flask
@@ -64,6 +65,12 @@ async def test_a_websocket_s_context_is_a_request_s_too(app: Flask) -> None:
     assert seen == [True]
     assert not has_websocket_context()
     assert not has_request_context()
+
+
+def test_what_only_a_request_has_says_so(app: Flask) -> None:
+    """Called in a WebSocket, the function would never be."""
+    with context(app), pytest.raises(RuntimeError, match="Use 'after_this_websocket'"):
+        after_this_request(lambda response: response)
 
 
 @on_loop

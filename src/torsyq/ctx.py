@@ -28,6 +28,7 @@ from .globals import _current_app_context
 from .globals import _current_app_or_none
 from .globals import _current_request_context
 from .globals import _cv_request
+from .globals import _cv_websocket
 from .globals import _pushed_app_context
 from .lazy import lazy
 from .lazy import shared
@@ -67,7 +68,7 @@ def after_this_request(f: ft.AfterRequestCallable[t.Any]) -> ft.AfterRequestCall
 
     It returns the response to send, the same one or another.
 
-    :raises RuntimeError: no request is being handled.
+    :raises RuntimeError: no request is being handled, or a WebSocket is.
 
     Example::
 
@@ -85,6 +86,11 @@ def after_this_request(f: ft.AfterRequestCallable[t.Any]) -> ft.AfterRequestCall
         raise RuntimeError(
             "'after_this_request' can only be used when a request"
             " context is active, such as in a view function."
+        )
+    if _cv_websocket.get(None) is ctx:
+        raise RuntimeError(
+            "'after_this_request' was used in a WebSocket, which sends no response that the"
+            " function could be called with. Use 'after_this_websocket'."
         )
     ctx._after_request_functions.append(f)
     return f
