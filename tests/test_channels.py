@@ -622,7 +622,9 @@ def test_a_sync_method_on_the_loop_itself_says_so(server: Server) -> None:
     room.broker.close_sync()
 
 
-def test_a_redis_that_comes_back_is_caught_up_with(tmp_path: Path) -> None:
+def test_a_redis_that_comes_back_is_caught_up_with(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its clients' connections break, and messages come meanwhile from elsewhere."""
     if REDIS is None:
         pytest.skip("Redis is absent. On Debian: apt-get install redis-server")
@@ -643,6 +645,7 @@ def test_a_redis_that_comes_back_is_caught_up_with(tmp_path: Path) -> None:
                 room.publish_sync("lost")
             with pytest.raises(redis_client.ConnectionError):
                 elsewhere.subscribe().__enter__()
+            until("a warning", lambda: "Redis does not answer" in caplog.text)
             server.start()
             until("a subscription", lambda: _subscribers(server))
             room.publish_sync("c")

@@ -55,8 +55,9 @@ _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 class RedisBroker(Broker):
     """A :class:`.Broker` that hands messages on between processes, through Redis' pub/sub.
 
-    While Redis is away, publishing raises its errors, and subscribers wait; what is kept as
-    history is caught up with when it is back. Messages that are not text or bytes travel as JSON.
+    While Redis is away, publishing raises its errors, and subscribers wait, which is logged. What
+    is kept as history is caught up with when it is back. Messages that are not text or bytes
+    travel as JSON.
 
     :param url: where Redis is: ``redis://host:port/number``, ``rediss://``, ``unix://``.
     :param prefix: what its keys begin with.
@@ -258,6 +259,12 @@ class _Line:
             except Exception as error:
                 for confirmed in self._confirmed.values():
                     _settle(confirmed, error)
+                if attempts == 1:
+                    # Once, and not of a connection that only broke.
+                    _logger.warning(
+                        f"Redis does not answer: {error!r}. Subscribers to channels wait until it"
+                        " does. Usually it was stopped, or the network to it is down."
+                    )
                 # Asked again, it connects again and subscribes to all it was subscribed to.
                 await asyncio.sleep(_PAUSES[min(attempts, len(_PAUSES) - 1)])
                 attempts += 1
