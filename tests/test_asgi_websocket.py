@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
 import typing as t
@@ -112,6 +113,41 @@ async def test_one_url_may_have_a_view_for_each_protocol(app: Flask) -> None:
     async with Wire(app, "/both", scheme="wss") as wire:
         await wire.accepted()
         assert await wire.hear() == "/both https://localhost/both"
+
+
+UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade"}
+
+
+@pytest.mark.parametrize("headers", [{}, UPGRADE])
+@pytest.mark.parametrize(
+    ("scheme", "secure"), [(None, ""), ("ws", ""), ("http", ""), ("wss", "s"), ("https", "s")]
+)
+def test_a_websocket_is_one_whatever_its_scheme_is_called(
+    app: Flask, headers: dict[str, str], scheme: str | None, secure: str
+) -> None:
+    """SECURITY: it does not reach a view for HTTP, whose hooks would not be called."""
+    app.before_request(lambda: abort(401))
+    app.get("/page", endpoint="page")(lambda: "secret")
+
+    @app.websocket("/talk")
+    async def talk() -> None:
+        await websocket.send_json([websocket.scheme, url_for("page", _external=True)])
+
+    @on_loop
+    async def client() -> None:
+        for path in "/page", "/talk":
+            wire = Wire(app, path, headers=headers, scheme=scheme)
+            if scheme is None:
+                del wire.scope["scheme"]
+            async with wire:
+                if path == "/page":
+                    assert (await wire.refused())[0] == 400
+                else:
+                    await wire.accepted()
+                    url = f"http{secure}://localhost/page"
+                    assert json.loads(await wire.hear()) == [f"ws{secure}", url]
+
+    client()
 
 
 def test_a_get_for_a_websocket_is_a_bad_request(app: Flask) -> None:

@@ -108,7 +108,12 @@ class WebsocketWalk(Asgi):
         if (await receive())["type"] != "websocket.connect":
             # The client has gone already.
             return
-        ctx = self.websocket_context(make_environ(scope), receive, send)
+        environ = make_environ(scope)
+        # SECURITY: a server need not say it, and what a proxy says is "https". A WebSocket that passed
+        # for HTTP would reach the views for HTTP, past their hooks.
+        is_secure = environ["wsgi.url_scheme"] in {"https", "wss"}
+        environ["wsgi.url_scheme"] = "wss" if is_secure else "ws"
+        ctx = self.websocket_context(environ, receive, send)
         ctx.websocket._on_accept = partial(self._save_session_at_accept, ctx)
         ctx.websocket._inbox.be_watched(doorman)
         error: BaseException | None = None

@@ -324,8 +324,11 @@ class Map(WerkzeugMap):
             return adapter
         if subdomain is None and server_name and not self.host_matching and isinstance(env, dict):
             subdomain = _strange_host(env, server_name)
-        bound = super().bind_to_environ(environ, server_name, subdomain)
-        return _adapter(vars(bound))
+        adapter = _adapter(vars(super().bind_to_environ(environ, server_name, subdomain)))
+        if isinstance(env, dict) and env["wsgi.url_scheme"] == "wss":
+            # ASGI's word. With the header "Upgrade" beside it, Werkzeug makes "ws" of it.
+            adapter.url_scheme = "wss"
+        return adapter
 
     def _is_plain_host(self, environ: WSGIEnvironment) -> bool:
         """Whether binding to the request's host cannot fail."""
