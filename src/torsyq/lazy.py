@@ -12,6 +12,8 @@ from types import MethodType
 T = t.TypeVar("T")
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 
+_absent: t.Any = object()
+
 # Reentrant, since the collector may run what reads such an attribute.
 _holding = RLock()
 
@@ -107,9 +109,11 @@ class held(shared[T]):
         if instance is None:
             return self
         values = _held_by(instance)
-        if self.name in values:
-            return values[self.name]  # type: ignore[no-any-return]
-        return values.setdefault(self.name, self.fget(instance))  # type: ignore[no-any-return]
+        # Asked once, since another thread may take it away meanwhile.
+        value = values.get(self.name, _absent)
+        if value is _absent:
+            value = values.setdefault(self.name, self.fget(instance))
+        return value  # type: ignore[no-any-return]
 
     def __set__(self, instance: object, value: T) -> None:
         _held_by(instance)[self.name] = value
