@@ -150,6 +150,15 @@ def test_a_websocket_is_one_whatever_its_scheme_is_called(
     client()
 
 
+@on_loop
+async def test_a_websocket_of_an_extension_is_a_bad_request(app: Flask) -> None:
+    """SECURITY: its view counts on what guards requests, such as ``before_request``."""
+    app.route("/theirs", websocket=True)(lambda: "secret")
+    async with Wire(app, "/theirs") as wire:
+        status, _, body = await wire.refused()
+    assert (status, "needs a WSGI server" in body) == (400, True)
+
+
 def test_a_get_for_a_websocket_is_a_bad_request(app: Flask) -> None:
     @app.websocket("/talk")
     async def talk() -> None:

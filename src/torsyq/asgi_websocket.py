@@ -22,6 +22,7 @@ from functools import partial
 from itertools import chain
 from threading import Lock
 
+from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import InternalServerError
 from werkzeug.exceptions import ServiceUnavailable
 
@@ -64,6 +65,9 @@ if t.TYPE_CHECKING:
     from .wrappers import Response
 else:
     asyncio = deferred("asyncio", globals())
+
+# To who asks for a WebSocket that an extension serves.
+_OF_EXTENSION = "This WebSocket is an extension's, which needs a WSGI server."
 
 # Held for a moment while the threads at work are counted: there may be several event loops.
 _counting = Lock()
@@ -198,7 +202,7 @@ class WebsocketWalk(Asgi):
     async def dispatch_websocket(self) -> ft.ResponseReturnValue | None:
         """Call the view that the URL belongs to.
 
-        :raises werkzeug.exceptions.HTTPException: the URL matched none.
+        :raises werkzeug.exceptions.HTTPException: the URL matched none, or an extension's.
         :raises TypeError: the view returned a response when the connection was accepted already.
         """
         ctx = _cv_websocket.get()
@@ -206,6 +210,10 @@ class WebsocketWalk(Asgi):
         if handshake.routing_exception is not None:
             self.raise_routing_exception(handshake)
         rule: t.Any = handshake.url_rule
+        if getattr(rule, "provide_automatic_options", True):
+            # SECURITY: its view takes the socket within a request, behind the before_request
+            # functions, which are not called here.
+            raise BadRequest(_OF_EXTENSION)
         view = self.view_functions[rule.endpoint]
         rv = await self._call_view(ctx.websocket, view, handshake.view_args or {})
         if rv is not None and ctx.websocket.accepted:
