@@ -923,6 +923,38 @@ def test_a_client_that_goes_away_ends_the_view_and_teardown_runs(app: Flask) -> 
     assert events == ["waits", "ends", ("teardown", asyncio.CancelledError)]
 
 
+def test_a_client_that_goes_away_ends_an_async_view_in_a_sync_decorator(app: Flask) -> None:
+    """And no clean-up, although a thread waits for that, too."""
+    events: list[t.Any] = []
+
+    @app.teardown_request
+    async def teardown(error: BaseException | None) -> None:
+        await asyncio.sleep(0)
+        events.append(("teardown", type(error)))
+
+    async def view() -> str:
+        events.append("waits")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            events.append("ends")
+        return "never"
+
+    app.add_url_rule("/", "decorated", lambda: app.ensure_sync(view)())
+
+    async def run() -> None:
+        it = Exchange(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: events)
+        it.disconnect()
+        await asyncio.wait_for(task, 30)
+        assert it.sent == []
+
+    asyncio.run(run())
+    assert events == ["waits", "ends", ("teardown", asyncio.CancelledError)]
+
+
 def test_thread_work_is_waited_for_before_teardown(app: Flask) -> None:
     events: list[str] = []
     go = threading.Event()

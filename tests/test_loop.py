@@ -437,6 +437,35 @@ def test_a_cancelled_task_ends_what_its_thread_waits_for_and_nothing_later() -> 
     in_pool(1, run)
 
 
+def test_a_cancelled_task_ends_the_coroutine_its_thread_waits_for_but_no_clean_up() -> None:
+    events = []
+
+    async def waits() -> None:
+        events.append("waits")
+        await asyncio.Event().wait()
+
+    async def cleans_up() -> None:
+        await asyncio.sleep(0)
+        events.append("cleaned up")
+
+    def work() -> None:
+        try:
+            run_coroutine(waits)()
+        finally:
+            run_coroutine(cleans_up)()
+
+    async def run(pool: ThreadPoolExecutor) -> None:
+        task = asyncio.create_task(run_in_thread(pool, work))
+        while not events:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    in_pool(1, run)
+    assert events == ["waits", "cleaned up"]
+
+
 def test_a_cancelled_task_does_not_wait_for_what_has_not_begun() -> None:
     go = threading.Event()
     events: list[str] = []

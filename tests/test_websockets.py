@@ -10,6 +10,7 @@ import threading
 import typing as t
 import weakref
 from functools import partial
+from functools import wraps
 
 import pytest
 from hypothesis import given
@@ -499,6 +500,42 @@ async def test_a_view_that_only_sends_is_cancelled_when_the_client_goes(app: Fla
         wire.leave()
     assert ends == [asyncio.CancelledError, asyncio.CancelledError]
     assert wire.task.cancelling() == 0
+
+
+@pytest.mark.parametrize("end", ["client", "shutdown", "server"])
+@on_loop
+async def test_an_async_view_in_a_sync_decorator_is_cancelled_too(app: Flask, end: str) -> None:
+    """It would keep its thread for as long as it waits."""
+    ends: list[t.Any] = []
+
+    async def view() -> None:
+        await websocket.accept()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("view")
+
+    @wraps(view)
+    def decorated() -> t.Any:
+        return app.ensure_sync(view)()
+
+    @app.teardown_websocket
+    async def teardown(exc: BaseException | None) -> None:
+        await asyncio.sleep(0)
+        ends.append(type(exc))
+
+    app.add_websocket("/", view_func=decorated)
+    wire = await Wire(app).__aenter__()
+    await wire.accepted()
+    if end == "client":
+        wire.leave()
+    elif end == "shutdown":
+        await app.shutdown()
+    else:
+        wire.task.cancel()
+    await asyncio.wait([wire.task])
+    assert ends == ["view", asyncio.CancelledError]
+    assert wire.task.cancelled() == (end == "server")
 
 
 @on_loop

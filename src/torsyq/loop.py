@@ -180,7 +180,10 @@ def _run(
     args: tuple[t.Any, ...] = (),
     kwargs: t.Mapping[str, t.Any] | None = None,
 ) -> t.Any:
-    """Run *func* in *context* on the current loop, and wait for its result in this thread."""
+    """Run *func* in *context* on the current loop, and wait for its result in this thread.
+
+    It is cancelled when :data:`current_ending` comes, but not if it begins later, to clean up.
+    """
     loop = current_loop()
     if runs_here(loop):
         raise RuntimeError(
@@ -188,7 +191,13 @@ def _run(
             " cannot wait for itself. Usually an async view calls a sync helper that calls"
             " it through 'ensure_sync' or 'async_to_sync'. Await it in the view instead."
         )
-    return Call(func, *args, **(kwargs or {})).begin(loop, context).wait()
+    ending = current_ending.get(None)
+    if ending is not None:
+        ending = ending.of_coroutines or ending
+        if ending.has_come:
+            ending = None
+    call = Call(func, *args, **(kwargs or {})).begin(loop, context)
+    return call.wait() if ending is None else ending.wait_for(call)
 
 
 def begin(
@@ -495,6 +504,8 @@ class Ending:
     """Ends what a thread waits for when nobody wants it any more: the thread cannot be stopped."""
 
     has_come = False
+    #: Ends the coroutines that the thread waits for, where these are given more time.
+    of_coroutines: Ending | None = None
     # An instance has its own when something is added: most never need any.
     _calls: dict[t.Callable[[], object], None] = {}
 

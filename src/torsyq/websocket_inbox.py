@@ -72,9 +72,13 @@ class Inbox:
         limit: int | None,
     ) -> None:
         self.end: tuple[int, str] | None = None
-        #: For what else a sync view waits for.
+        #: For what else a sync view waits for, but for coroutines: these end as an async view does.
         self.ending = Ending()
+        self.ending.of_coroutines = Ending()
+        #: The task of an async view.
         self.viewer: asyncio.Task[t.Any] | None = None
+        #: Ends the view, of either kind, as long as it is at work.
+        self.cancel_view: t.Callable[[], object] | None = None
         self.has_cancelled = False
         self.has_left = False
         self._loop = current_loop()
@@ -251,9 +255,16 @@ class Inbox:
     def farewell(self) -> WebsocketDisconnected:
         """What to raise, now that it is over."""
         assert self.end is not None
-        if asyncio.current_task() is self.viewer:
+        # In the thread of a sync view it may be any task that the view waits for.
+        if asyncio.current_task() is self.viewer or (self.viewer is None and self.cancel_view):
             self._viewer_knows = True
         return WebsocketDisconnected(*self.end)
+
+    def begin_view(self, cancel: t.Callable[[], object]) -> None:
+        """Let *cancel* end the view when the client has gone, perhaps while a hook was at work."""
+        self.cancel_view = cancel
+        if self.has_left:
+            self.dismiss_viewer()
 
     def dismiss_viewer(self) -> None:
         """Have the view end if it does not do so by itself."""
@@ -264,9 +275,9 @@ class Inbox:
         self._timer = self._loop.call_later(delay, self._cancel_viewer, context=Context())
 
     def _cancel_viewer(self) -> None:
-        if self.viewer is not None and not self._viewer_knows:
+        if self.cancel_view is not None and not self._viewer_knows:
             self.has_cancelled = True
-            self.viewer.cancel()
+            self.cancel_view()
 
     async def stop(self) -> None:
         """Stop listening."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import typing as t
 from contextvars import copy_context
-from functools import partial
 from functools import wraps
 from threading import get_ident
 from time import monotonic
@@ -39,6 +38,7 @@ if t.TYPE_CHECKING:
     from .asgi_answer import Send
     from .incoming import Message
     from .incoming import Receive
+    from .loop import Ending
     from .wrappers import Request
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]])
@@ -354,11 +354,8 @@ class Websocket:
 
     async def _view(self, view: t.Coroutine[t.Any, t.Any, T]) -> T:
         """Await the view; the client's going cancels it."""
-        task = asyncio.current_task()
-        self._inbox.viewer = task
-        if self._inbox.has_left:
-            # While a hook was at work.
-            self._inbox.dismiss_viewer()
+        task = self._inbox.viewer = asyncio.current_task()
+        self._inbox.begin_view(task.cancel)  # type: ignore[union-attr]
         try:
             return await view
         except BaseExceptionGroup as group:
@@ -368,7 +365,7 @@ class Websocket:
                 raise
             raise (errors or self._inbox.farewell()) from None
         finally:
-            self._inbox.viewer = None
+            self._inbox.viewer = self._inbox.cancel_view = None
             if self._inbox.has_cancelled and task is not None:
                 task.uncancel()
 
@@ -376,11 +373,18 @@ class Websocket:
         """Wait for the sync view in a thread of *pool*, which finds out by itself."""
         context = copy_context()
         context.run(current_ending.set, self._inbox.ending)
-        # Where the server ends, it is to wait for no message any more.
-        stop = partial(self._inbox.close, 1001, "")
+        coroutines = t.cast("Ending", self._inbox.ending.of_coroutines)
+        self._inbox.begin_view(coroutines.come)
+
+        def stop() -> None:
+            # Where the server ends, it is to wait for nothing any more.
+            self._inbox.close(1001, "")
+            coroutines.come()
+
         try:
             return await settled(pool.submit(context.run, view), stop)  # type: ignore[no-any-return]
         finally:
+            self._inbox.cancel_view = None
             adopt(context)
 
     async def _close_with(self, status: int, reason: str) -> None:
