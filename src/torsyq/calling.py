@@ -70,6 +70,7 @@ class Calling(App):
 
         The loop lasts as long as the process, so that what belongs to a loop (a connection pool,
         an HTTP client) serves every request. Context variables are seen, and changes come back.
+        Over ASGI it is cancelled when the client goes away, as an ``async def`` view is.
 
         Example::
 
