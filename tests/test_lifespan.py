@@ -19,7 +19,9 @@ from torsyq.loop import run_coroutine
 from torsyq.loop import serving_loop
 from torsyq.testing import FlaskClient
 
+from .asgi import Exchange
 from .asgi import exchange
+from .asgi import scope
 
 
 def hooked(app: Flask, events: list[str]) -> None:
@@ -241,6 +243,36 @@ def test_an_error_after_serving_does_not_keep_the_others_from_ending(app: Flask)
 
     asyncio.run(run())
     assert events == [*STARTED, *STOPPED]
+
+
+def test_a_client_that_goes_away_does_not_stop_the_start_that_its_thread_waits_for(
+    app: Flask,
+) -> None:
+    events = []
+
+    @app.before_serving
+    async def start() -> None:
+        events.append("begins")
+        while "gone" not in events:
+            await asyncio.sleep(0.001)
+        events.append("started")
+
+    app.get("/")(lambda: "x")
+
+    async def run() -> None:
+        it = Exchange(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        while not events:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.sleep(0)
+        events.append("gone")
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert events == ["begins", "gone", "started"]
 
 
 @pytest.mark.parametrize("is_async", [False, True])

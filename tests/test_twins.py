@@ -50,7 +50,8 @@ class Sync(ast.NodeTransformer):
         if is_called:
             return call
         if ast.unparse(call.func) == "self.startup":
-            return ast.parse("run_coroutine(self.startup)()", mode="eval").body
+            waits = "without_request().run(run_coroutine(self.startup))"
+            return ast.parse(waits, mode="eval").body
         assert isinstance(call.func, ast.Attribute), ast.unparse(node)
         assert call.func.attr.endswith("_async"), ast.unparse(node)
         call.func.attr = call.func.attr.removesuffix("_async")

@@ -245,7 +245,8 @@ class Lifespan(Background):
     def _begin(self) -> None:
         """Start with the first request, where no server said so before."""
         if not self._serving and self._has_serving_funcs():
-            run_coroutine(self.startup)()
+            # It does not end with the client of the first request.
+            without_request().run(run_coroutine(self.startup))
         self._got_first_request = True
 
     async def _begin_async(self) -> None:
