@@ -538,6 +538,32 @@ async def test_an_async_view_in_a_sync_decorator_is_cancelled_too(app: Flask, en
     assert wire.task.cancelled() == (end == "server")
 
 
+@pytest.mark.parametrize("told", ["view", "helper"])
+@on_loop
+async def test_who_knows_that_the_client_has_gone_may_clean_up(app: Flask, told: str) -> None:
+    """An async view in a sync decorator; not where only a task beside it was told."""
+    ends: list[t.Any] = []
+
+    async def view() -> None:
+        await websocket.accept()
+        helper = asyncio.create_task(websocket.receive())
+        try:
+            await (asyncio.wait([helper]) if told == "helper" else helper)
+            await asyncio.Event().wait()
+        finally:
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                ends.append("cancelled")
+            ends.append("ends")
+
+    app.add_websocket("/", "decorated", lambda: app.ensure_sync(view)())
+    async with Wire(app) as wire:
+        await wire.accepted()
+        wire.leave()
+    assert ends == ["ends"]
+
+
 @on_loop
 async def test_a_view_that_begins_when_the_client_has_gone_is_cancelled_too(app: Flask) -> None:
     """It went while a hook was at work, which had let it in."""

@@ -525,6 +525,12 @@ class Ending:
         """Have *call* called no more."""
         self._calls.pop(call, None)
 
+    def spare(self, task: object) -> None:
+        """Do not cancel the coroutine that *task* runs, if the thread waits for one: it knows."""
+        for call in [*self._calls]:
+            if getattr(getattr(call, "__self__", None), "_task", None) is task:
+                self.remove(call)
+
     def wait_for(self, call: Call) -> t.Any:
         """The result of *call*, which is cancelled when the end comes."""
         self.add(call.cancel)

@@ -255,9 +255,11 @@ class Inbox:
     def farewell(self) -> WebsocketDisconnected:
         """What to raise, now that it is over."""
         assert self.end is not None
-        # In the thread of a sync view it may be any task that the view waits for.
-        if asyncio.current_task() is self.viewer or (self.viewer is None and self.cancel_view):
+        task = asyncio.current_task()
+        if task is self.viewer:
             self._viewer_knows = True
+        elif self.ending.of_coroutines is not None:
+            self.ending.of_coroutines.spare(task)
         return WebsocketDisconnected(*self.end)
 
     def begin_view(self, cancel: t.Callable[[], object]) -> None:
