@@ -245,8 +245,9 @@ def test_an_error_after_serving_does_not_keep_the_others_from_ending(app: Flask)
     assert events == [*STARTED, *STOPPED]
 
 
-def test_a_client_that_goes_away_does_not_stop_the_start_that_its_thread_waits_for(
-    app: Flask,
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_start_does_not_end_with_the_client_of_the_first_request(
+    app: Flask, is_async: bool
 ) -> None:
     events = []
 
@@ -255,9 +256,13 @@ def test_a_client_that_goes_away_does_not_stop_the_start_that_its_thread_waits_f
         events.append("begins")
         while "gone" not in events:
             await asyncio.sleep(0.001)
+        assert not has_request_context()
         events.append("started")
 
-    app.get("/")(lambda: "x")
+    async def view() -> str:
+        return "x"
+
+    app.get("/")(view if is_async else lambda: "x")
 
     async def run() -> None:
         it = Exchange(app, scope())
@@ -270,8 +275,9 @@ def test_a_client_that_goes_away_does_not_stop_the_start_that_its_thread_waits_f
         events.append("gone")
         with pytest.raises(asyncio.CancelledError):
             await task
+        assert (await exchange(app, "/")).body == b"x"
 
-    asyncio.run(run())
+    asyncio.run(asyncio.wait_for(run(), 10))
     assert events == ["begins", "gone", "started"]
 
 

@@ -49,7 +49,7 @@ class Sync(ast.NodeTransformer):
         call: ast.Call = self.visit(node.value)
         if is_called:
             return call
-        if ast.unparse(call.func) == "self.startup":
+        if ast.unparse(call.func) == "asyncio.shield":
             waits = "without_request().run(run_coroutine(self.startup))"
             return ast.parse(waits, mode="eval").body
         assert isinstance(call.func, ast.Attribute), ast.unparse(node)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import typing as t
 import weakref
-from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import quote as _url_quote
 
@@ -208,7 +207,8 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
             known.sync_hooks = {}
 
     def __getstate__(self) -> dict[str, t.Any]:
-        return super().__getstate__() | {"_known": replace(self._known)}
+        known = Known(self._known.got_first_request, self._known.plain_contexts)
+        return super().__getstate__() | {"_known": known}
 
     def _has_plain_contexts(self) -> bool:
         """Whether contexts begin and end, and URLs are matched, in Torsyq's own way and no other."""

@@ -6,7 +6,8 @@ import typing as t
 from dataclasses import dataclass
 from dataclasses import field
 
-from .asgi_answer import Doorman
+if t.TYPE_CHECKING:
+    from .asgi_answer import Doorman
 
 _View = t.Callable[..., t.Any]
 

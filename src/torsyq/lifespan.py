@@ -252,7 +252,8 @@ class Lifespan(Background):
     async def _begin_async(self) -> None:
         """:meth:`_begin` on the event loop."""
         if not self._serving and self._has_serving_funcs():
-            await self.startup()
+            # It does not end with the client of the first request.
+            await asyncio.shield(asyncio.create_task(self.startup(), context=without_request()))
         self._got_first_request = True
 
     def _has_serving_funcs(self) -> bool:
