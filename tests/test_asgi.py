@@ -496,6 +496,41 @@ def test_a_stream_keeps_its_contexts(app: Flask, anyclient: FlaskClient) -> None
     assert _cv_request.get(None) is None
 
 
+@pytest.mark.parametrize("stream", ["def", "async def"])
+@pytest.mark.parametrize("view", ["def", "async def", "wrapped"])
+def test_a_stream_sees_the_context_variables_of_its_walk(
+    app: Flask, anyclient: FlaskClient, view: str, stream: str
+) -> None:
+    """Wherever that ran: in one worker thread, or on the loop and in threads."""
+    own: ContextVar[str] = ContextVar("own", default="none")
+
+    @app.before_request
+    def before() -> None:
+        own.set("red")
+
+    def sync_pieces() -> t.Iterator[str]:
+        yield own.get()
+        own.set("blue")
+        yield own.get()
+
+    async def async_pieces() -> t.AsyncIterator[str]:
+        for piece in sync_pieces():
+            await asyncio.sleep(0)
+            yield piece
+
+    def sync_view() -> t.Any:
+        return sync_pieces() if stream == "def" else async_pieces()
+
+    async def async_view() -> t.Any:
+        return sync_view()
+
+    app.get("/")(sync_view if view == "def" else async_view)
+    if view == "wrapped":
+        inner = app.wsgi_app
+        app.wsgi_app = lambda environ, start: inner(environ, start)  # type: ignore[assignment,method-assign]
+    assert anyclient.get("/").text == "redblue"
+
+
 def test_a_function_with_a_copied_request_context_may_be_async(
     app: Flask, anyclient: FlaskClient
 ) -> None:

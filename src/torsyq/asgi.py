@@ -208,6 +208,7 @@ class Asgi(Lifespan):
         body = app(environ, answer.start_response)
         if type(body) is Chunks and body.awaitable is not None:
             answer.to_close = body
+            answer.context = copy_context()
             return body
         return answer.pump(body)
 
@@ -217,7 +218,8 @@ class Asgi(Lifespan):
             answer.to_close = body
             if type(body) is Chunks and body.awaitable is not None:
                 # PERF: a task, so that a piece need not wake the walk too: 4 % of an event's way.
-                await asyncio.create_task(answer.send_awaitable(body, body.awaitable))
+                sending = answer.send_awaitable(body, body.awaitable)
+                await asyncio.create_task(sending, context=answer.context)
                 return []
             body = await self._in_thread(answer.pump, body, stop=answer.come)
         return await answer.send_file(self._in_thread) if body is None else body

@@ -164,6 +164,8 @@ class Answer(Ending):
     opening: Message
     #: Whether someone has taken the body of the answer over, and closes it.
     has_body = False
+    #: What the walk has set in its thread, for a body that is sent without one.
+    context: Context | None = None
 
     def __init__(self, body: t.Any, receive: Receive, send: Send, doorman: Doorman) -> None:
         self._body, self._receive, self.send = body, receive, send
