@@ -172,6 +172,40 @@ def test_sync_functions_see_and_change_what_the_async_ones_do(app: Flask) -> Non
     assert get(app).body == b"before, view red 1, after blue"
 
 
+def test_a_sync_hook_may_set_back_what_another_one_has_set(
+    app: Flask, anyclient: FlaskClient
+) -> None:
+    """With its token, which is good in one context only; everyone sees that it is set back."""
+    own: ContextVar[str] = ContextVar("own")
+    seen: list[str] = []
+
+    @app.teardown_request
+    async def after_all(error: BaseException | None) -> None:
+        seen.append(own.get("nothing"))
+
+    @app.before_request
+    def before() -> None:
+        g.token = own.set("before")
+
+    @app.after_request
+    def after(response: t.Any) -> t.Any:
+        own.reset(g.second)
+        return response
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        seen.append(own.get())
+        own.reset(g.token)
+
+    @app.get("/")
+    def view() -> str:
+        g.second = own.set("view")
+        return own.get()
+
+    assert anyclient.get("/").text == "view"
+    assert seen == ["before", "nothing"]
+
+
 def test_wrapped_wsgi_middleware_runs_whole_in_a_thread(app: Flask) -> None:
     seen = {}
 

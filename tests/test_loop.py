@@ -364,8 +364,50 @@ def test_context_variables_go_into_a_thread_and_come_back() -> None:
     in_pool(1, run)
 
 
+def test_within_a_context_threads_are_in_that_very_one() -> None:
+    """So that one may set back what another has set; not beside a task that is in a copy of it."""
+
+    async def run(pool: ThreadPoolExecutor) -> None:
+        async def work() -> list[str]:
+            token = await run_in_thread(pool, colour.set, "red")
+            one, other = asyncio.Event(), asyncio.Event()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(beside("green", one, other))
+                group.create_task(beside("blue", other, one))
+            seen = [colour.get()]
+            await run_in_thread(pool, colour.reset, token)
+            return [*seen, colour.get()]
+
+        async def beside(name: str, mine: asyncio.Event, others: asyncio.Event) -> None:
+            await run_in_thread(pool, colour.set, name)
+            mine.set()
+            await others.wait()
+            assert await run_in_thread(pool, colour.get) == name
+
+        assert await within(copy_context(), work()) == ["red", "none"]
+        assert colour.get() == "none"
+
+    in_pool(2, run)
+
+
+@pytest.mark.parametrize("is_within", [False, True])
+def test_a_pool_that_takes_nothing_any_more_is_the_callers_error(is_within: bool) -> None:
+    async def run(pool: ThreadPoolExecutor) -> None:
+        pool.shutdown()
+        with pytest.raises(RuntimeError, match="shutdown"):
+            await (within(copy_context(), call(pool)) if is_within else call(pool))
+
+    async def call(pool: ThreadPoolExecutor) -> None:
+        await run_in_thread(pool, int)
+
+    in_pool(1, run)
+
+
+@pytest.mark.parametrize("is_within", [False, True])
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_cancelled_task_waits_for_its_thread_however_often_it_is_told(fails: bool) -> None:
+def test_a_cancelled_task_waits_for_its_thread_however_often_it_is_told(
+    fails: bool, is_within: bool
+) -> None:
     begun, go = threading.Event(), threading.Event()
     events: list[str] = []
 
@@ -377,7 +419,8 @@ def test_a_cancelled_task_waits_for_its_thread_however_often_it_is_told(fails: b
             raise KeyError("nobody hears of it")
 
     async def run(pool: ThreadPoolExecutor) -> None:
-        task = asyncio.create_task(run_in_thread(pool, work))
+        working = run_in_thread(pool, work)
+        task = asyncio.create_task(within(copy_context(), working) if is_within else working)
         await asyncio.to_thread(begun.wait, 30)
         for _ in range(3):
             task.cancel()

@@ -33,6 +33,7 @@ from .lazy import deferred
 if t.TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Executor
+    from concurrent.futures import Future
 else:
     asyncio = deferred("asyncio", globals())
 
@@ -231,6 +232,9 @@ def within(
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             try:
+                if type(awaited) is Hop:
+                    # Now, since a thread can be in the context only while no step is.
+                    awaited.begin(context)
                 value = yield awaited
                 step = work.send
             except BaseException as error:
@@ -383,14 +387,8 @@ async def run_in_thread(
     :data:`current_ending`, and the caller goes on when the function has ended, so that nothing
     runs beside the clean-up.
     """
-    context, ending = copy_context(), Ending()
-    try:
-        # What is submitted has no name here: its error would hold this frame, and be held by it.
-        return await settled(
-            pool.submit(context.run, _ended_by, ending, func, *args, **kwargs), ending.come
-        )
-    finally:
-        adopt(context)
+    ending = Ending()
+    return await Hop(pool, partial(_ended_by, ending, func, *args, **kwargs), ending.come)
 
 
 def _ended_by(
@@ -424,15 +422,22 @@ async def settled(work: t.Any, stop: t.Callable[[], object] | None = None) -> t.
                     with suppress(asyncio.CancelledError):
                         await end_of(work)
             raise
-        try:
-            return work.result()
-        except Exception:
-            if work.cancelled():
-                # The pool was shut down.
-                raise asyncio.CancelledError() from None
-            raise
+        return _result_of(work)
     finally:
         # An error's traceback holds this frame: without this, work and error hold each other.
+        del work
+
+
+def _result_of(work: t.Any) -> t.Any:
+    try:
+        return work.result()
+    except Exception:
+        if work.cancelled():
+            # The pool was shut down.
+            raise asyncio.CancelledError() from None
+        raise
+    finally:
+        # As above.
         del work
 
 
@@ -492,11 +497,79 @@ class _End:
                 self._cancelled = None
 
     def cancel(self, msg: t.Any = None) -> bool:
+        if not self._note_cancelled(msg):
+            return False
+        self._loop.call_soon(self._wake)
+        return True
+
+    def _note_cancelled(self, msg: t.Any) -> bool:
         if self._wakeup is None or self._cancelled is not None:
             return False
         # COMPAT: AnyIO knows by the message whose cancelling it is.
         self._cancelled = asyncio.CancelledError(*(() if msg is None else (msg,)))
-        self._loop.call_soon(self._wake)
+        return True
+
+
+class Hop(_End):
+    """A call in a thread of a pool, for a task to await.
+
+    It runs in the context of who awaits it, so that a sync function may set back what another
+    one has set: with the token, which is good in no other context. Where that context is not
+    known, since :func:`within` does not see to it, it runs in a copy, and what it changed is taken
+    over.
+
+    :param stop: called where a task that is cancelled has to wait for the thread, to tell it so.
+    """
+
+    _work: Future[t.Any] | None = None
+    _copy: Context | None = None
+
+    def __init__(
+        self, pool: Executor, call: t.Callable[[], t.Any], stop: t.Callable[[], object]
+    ) -> None:
+        super().__init__(asyncio.get_running_loop())
+        self._pool, self._call, self._stop = pool, call, stop
+
+    def begin(self, context: Context) -> None:
+        """Have the call run in *context*, if it does not in another one."""
+        if self._work is not None:
+            return
+        try:
+            self._work = self._pool.submit(context.run, self._call)
+        except Exception as error:
+            # The task's, when it has begun to wait.
+            from concurrent.futures import Future
+
+            self._work = Future()
+            self._work.set_exception(error)
+        self._work.add_done_callback(self.tell)
+
+    def __await__(self) -> t.Generator[t.Any, None, t.Any]:
+        work = None
+        try:
+            try:
+                yield from super().__await__()
+            finally:
+                work, self._work = self._work, None
+                if self._copy is not None:
+                    adopt(self._copy)
+            return _result_of(work)
+        finally:
+            # An error's traceback holds this frame: without this, work and error hold each other.
+            del work
+
+    def add_done_callback(self, wakeup: t.Callable[[_End], object], *, context: Context) -> None:
+        super().add_done_callback(wakeup, context=context)
+        if self._work is None:
+            self._copy = copy_context()
+            self.begin(self._copy)
+
+    def cancel(self, msg: t.Any = None) -> bool:
+        if not self._note_cancelled(msg):
+            return False
+        # Told when the thread has ended.
+        if not self._work.cancel():  # type: ignore[union-attr]
+            self._stop()
         return True
 
 
