@@ -473,14 +473,27 @@ async def around():
     yield
     print("end", flush=True)
 
-app.test_client().get("/")
-print("script ends", flush=True)
+def serve():
+    app.test_client().get("/")
+    print("script ends", flush=True)
+
+"""
+
+HERE = "serve()"
+# A child of multiprocessing's that is forked does not do what is asked for by atexit.
+IN_CHILD = """
+import multiprocessing
+
+child = multiprocessing.get_context("fork").Process(target=serve)
+child.start()
+child.join()
 """
 
 
-def test_under_wsgi_the_end_of_the_process_is_the_end_of_serving() -> None:
+@pytest.mark.parametrize("where", [HERE, IN_CHILD], ids=["here", "in a forked child"])
+def test_under_wsgi_the_end_of_the_process_is_the_end_of_serving(where: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", AT_EXIT],
+        [sys.executable, "-W", "error", "-c", AT_EXIT + where],
         capture_output=True,
         text=True,
         timeout=60,

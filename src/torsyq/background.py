@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import sys
 import typing as t
 import weakref
 from contextlib import suppress
@@ -157,15 +158,20 @@ class Background(Walk):
         """Read where no server tells the app that it stops: the end of the process does then."""
         from .workers import InPlace
 
-        atexit.register(_stop, weakref.ref(self), InPlace())
+        stop = partial(_stop, weakref.ref(self), InPlace())
+        atexit.register(stop)
+        forked = sys.modules.get("multiprocessing.util")
+        if forked is not None:
+            # A child that was forked, as granian's workers are, does not do the above.
+            forked.Finalize(None, stop, exitpriority=0)
         return True
 
 
 def _stop(ref: weakref.ref[Background], in_place: Executor) -> None:
     app = ref()
-    # Two threads may both have registered it.
+    # Two threads may both have registered it, and each of them for both ends.
     if app is not None and Background._stops_at_exit.taken_from(app):
-        # The interpreter has closed the pools of threads by now.
+        # The interpreter has mostly closed the pools of threads by now.
         app.thread_pool = in_place
         # No other loop will be the last to go.
         app._forget_loops()
