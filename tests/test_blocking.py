@@ -7,6 +7,7 @@ import gc
 import logging
 import threading
 import time
+import typing as t
 import weakref
 from types import FunctionType
 
@@ -14,7 +15,9 @@ import pytest
 
 from tests.asgi import exchange
 from tests.servers import until
+from tests.sockets import Wire
 from torsyq import Flask
+from torsyq import websocket
 from torsyq.testing import FlaskClient
 
 
@@ -48,6 +51,39 @@ def test_who_blocks_the_loop_is_told_by_file_and_line(
     line = int(record.message.partition(f"{__file__}:")[2].partition(",")[0])
     assert line_of(view) < line <= line_of(view) + 5
     assert "view()" in record.message
+
+
+@pytest.mark.parametrize("kind", ["stream", "websocket"])
+def test_who_blocks_the_loop_after_the_walk_or_in_a_websocket_is_told(
+    app: Flask, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    app.debug = True
+
+    async def block() -> t.AsyncIterator[str]:
+        end = time.monotonic() + 30
+        while "blocked" not in caplog.text and time.monotonic() < end:
+            pass
+        yield "done"
+
+    @app.get("/")
+    def view() -> t.Any:
+        return block()
+
+    @app.websocket("/")
+    async def socket() -> None:
+        async for piece in block():
+            await websocket.send(piece)
+
+    async def run() -> str:
+        if kind == "stream":
+            return (await exchange(app)).body.decode()
+        async with Wire(app) as wire:
+            await wire.accepted()
+            return str(await wire.hear())
+
+    with caplog.at_level(logging.WARNING):
+        assert asyncio.run(run()) == "done"
+    assert "blocked" in caplog.text
 
 
 def test_each_time_is_told_once(

@@ -163,7 +163,10 @@ class Asgi(Lifespan):
     ) -> None:
         kind = scope["type"]
         if kind == "websocket":
-            await self._answer_websocket(scope, receive, send, doorman)
+            answer = self._answer_websocket
+            if self.config["DEBUG"]:
+                answer = watched(answer, self)
+            await answer(scope, receive, send, doorman)
         elif kind == "lifespan":
             await self._answer_lifespan(receive, send)
         else:
@@ -218,7 +221,10 @@ class Asgi(Lifespan):
             answer.to_close = body
             if type(body) is Chunks and body.awaitable is not None:
                 # PERF: a task, so that a piece need not wake the walk too: 4 % of an event's way.
-                sending = answer.send_awaitable(body, body.awaitable)
+                send: t.Any = answer.send_awaitable
+                if self.config["DEBUG"]:
+                    send = watched(send, self)
+                sending = send(body, body.awaitable)
                 await asyncio.create_task(sending, context=answer.context)
                 return []
             body = await self._in_thread(answer.pump, body, stop=answer.come)
