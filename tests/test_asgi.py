@@ -30,6 +30,7 @@ from torsyq import request
 from torsyq import send_file
 from torsyq import session
 from torsyq import stream_with_context
+from torsyq import url_for
 from torsyq.ctx import RequestContext
 from torsyq.globals import _cv_app
 from torsyq.globals import _cv_request
@@ -403,6 +404,27 @@ def test_every_hook_may_be_async(app: Flask, anyclient: FlaskClient) -> None:
         "teardown appcontext",
         "signal popped",
     ]
+
+
+def test_url_defaults_may_be_async_where_url_for_can_wait(
+    app: Flask, anyclient: FlaskClient
+) -> None:
+    @app.url_defaults  # type: ignore[type-var]
+    async def add(endpoint: str, values: dict[str, t.Any]) -> None:
+        await asyncio.sleep(0)
+        values["added"] = "yes"
+
+    @app.get("/sync")
+    def view() -> str:
+        return url_for("view")
+
+    @app.get("/async")
+    async def async_view() -> str:
+        with pytest.raises(RuntimeError, match="add.* is async"):
+            url_for("view")
+        return await asyncio.to_thread(url_for, "view")
+
+    assert anyclient.get("/sync").text == anyclient.get("/async").text == "/sync?added=yes"
 
 
 @pytest.mark.parametrize("is_async", [False, True])

@@ -482,7 +482,9 @@ class App(Websockets):
             names = chain(names, reversed(_split_blueprint_path(endpoint.rpartition(".")[0])))
         for name in names:
             for func in self.url_default_functions.get(name, ()):
-                func(endpoint, values)
+                # COMPAT: others derive from App, and only Flask can wait for an async function.
+                ensure_sync = getattr(self, "ensure_sync", None)
+                (func if ensure_sync is None else ensure_sync(func))(endpoint, values)
 
     def handle_url_build_error(
         self, error: BuildError, endpoint: str, values: dict[str, t.Any]
