@@ -419,8 +419,11 @@ def test_a_cancelled_task_waits_for_its_thread_however_often_it_is_told(
             raise KeyError("nobody hears of it")
 
     async def run(pool: ThreadPoolExecutor) -> None:
-        working = run_in_thread(pool, work)
-        task = asyncio.create_task(within(copy_context(), working) if is_within else working)
+        async def wait() -> None:
+            working = run_in_thread(pool, work)
+            await (within(copy_context(), working) if is_within else working)
+
+        task = asyncio.create_task(wait())
         await asyncio.to_thread(begun.wait, 30)
         for _ in range(3):
             task.cancel()
