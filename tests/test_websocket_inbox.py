@@ -14,6 +14,7 @@ from tests.sockets import Wire
 from torsyq import Flask
 from torsyq import websocket
 from torsyq import WebsocketDisconnected
+from torsyq.channels import Broker
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +73,61 @@ async def test_while_a_view_waits_for_something_else_a_task_listens_after_a_whil
         assert [await wire.hear() for _ in range(2)] == ["a", "b"]
         wire.say("c")
         assert await wire.hear() == "c"
+
+
+@pytest.mark.parametrize("where", ["hook", "view"])
+def test_a_client_that_goes_before_it_is_accepted_ends_who_decides(app: Flask, where: str) -> None:
+    events: list[t.Any] = []
+
+    async def decide() -> None:
+        events.append("begun")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            events.append("ended")
+
+    if where == "hook":
+        app.before_websocket(decide)
+
+    @app.websocket("/")
+    async def view() -> None:
+        await decide()
+
+    @app.teardown_websocket
+    def teardown(exc: BaseException | None) -> None:
+        events.append(type(exc))
+
+    @on_loop
+    async def client() -> None:
+        async with Wire(app) as wire:
+            await eventually(lambda: events)
+            wire.leave()
+        assert wire.from_app.empty()
+        assert wire.task.cancelling() == 0
+
+    client()
+    assert events == ["begun", "ended", asyncio.CancelledError]
+
+
+def test_a_client_that_goes_before_it_is_accepted_ends_what_a_thread_waits_for(app: Flask) -> None:
+    broker, ends = Broker(), []
+
+    @app.websocket("/")
+    def view() -> None:
+        with broker.channel("decisions").subscribe() as messages:
+            ends.append("begun")
+            ends.extend(messages)
+        ends.append("ended")
+
+    @on_loop
+    async def client() -> None:
+        async with Wire(app) as wire:
+            await eventually(lambda: ends)
+            wire.leave()
+        assert wire.from_app.empty()
+
+    client()
+    assert ends == ["begun", "ended"]
 
 
 @pytest.mark.parametrize("kind", [Wire, Unsafe])

@@ -94,6 +94,11 @@ async def gone(how):
         say(f"gone {how} {code}")
         raise
 
+@app.websocket("/deciding")
+async def deciding():
+    say("deciding")
+    await asyncio.Event().wait()
+
 @app.teardown_websocket
 def teardown(exc):
     say(f"teardown {websocket.path}")
@@ -231,6 +236,19 @@ def test_the_client_s_going_ends_the_view(served: Served, how: str, abruptly: bo
         client.close(1001)
     until("the teardown", lambda: ends() > before)
     assert f"gone {how}" in served.process.output
+
+
+def test_who_goes_before_being_accepted_ends_the_view(served: Served) -> None:
+    if served.name.startswith("granian"):
+        pytest.skip("It tells of a client's going only once the client was accepted.")
+    handshake = (
+        "GET /deciding HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", served.port)) as client:
+        client.sendall(handshake.encode())
+        served.process.wait_for_output("deciding")
+    served.process.wait_for_output("teardown /deciding")
 
 
 def test_nothing_unexpected_was_logged(served: Served) -> None:

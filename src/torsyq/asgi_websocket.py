@@ -171,7 +171,7 @@ class WebsocketWalk(Asgi):
         try:
             if websocket_started.receivers:
                 await websocket_started.send_async(self, _sync_wrapper=self._sync_wrapper)
-            rv = await self.preprocess_websocket()
+            rv = await _cv_websocket.get().websocket._view(self.preprocess_websocket())
             if rv is None:
                 rv = await self.dispatch_websocket()
         except Exception as error:

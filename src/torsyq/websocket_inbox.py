@@ -111,9 +111,15 @@ class Inbox:
         """
         if is_async(self._receive) and "granian" not in sys.modules:
             self._doorman = doorman
+            # From now on: it may go before it is accepted.
+            self._begin()
 
     def open(self) -> None:
-        """Begin to listen."""
+        """Listen to who was accepted."""
+        if self._doorman is None:
+            self._begin()
+
+    def _begin(self) -> None:
         self._context = copy_context()
         self._let_listen()
 
@@ -263,8 +269,8 @@ class Inbox:
         return WebsocketDisconnected(*self.end)
 
     def begin_view(self, cancel: t.Callable[[], object]) -> None:
-        """Let *cancel* end the view when the client has gone, perhaps while a hook was at work."""
-        self.cancel_view = cancel
+        """Let *cancel* end the view, or a hook, when the client goes or has gone before."""
+        self.cancel_view, self._viewer_knows = cancel, False
         if self.has_left:
             self.dismiss_viewer()
 

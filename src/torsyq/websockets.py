@@ -353,7 +353,7 @@ class Websocket:
     # For the walk.
 
     async def _view(self, view: t.Coroutine[t.Any, t.Any, T]) -> T:
-        """Await the view; the client's going cancels it."""
+        """Await the view, or what comes before it; the client's going cancels it."""
         task = self._inbox.viewer = asyncio.current_task()
         self._inbox.begin_view(task.cancel)  # type: ignore[union-attr]
         try:
