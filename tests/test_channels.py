@@ -9,6 +9,7 @@ import sys
 import threading
 import typing as t
 from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -784,6 +785,38 @@ def test_a_channel_that_is_left_is_not_listened_to(server: Server) -> None:
             assert _subscribers(server) == 1
     until("the end of the subscription", lambda: not _subscribers(server))
     room.broker.close_sync()
+
+
+def test_a_channel_that_is_left_while_redis_is_away_is_not_listened_to(tmp_path: Path) -> None:
+    if REDIS is None:
+        pytest.skip("Redis is absent. On Debian: apt-get install redis-server")
+    server = Server(tmp_path)
+    try:
+        broker = RedisBroker(server.url)
+        names = ["left", "left, too"]
+        with broker.channel("kept").subscribe() as messages:
+            with ExitStack() as stack:
+                for name in names:
+                    stack.enter_context(broker.channel(name).subscribe())
+                line = t.cast("t.Any", broker._line)
+                server.stop()
+                until("the break", lambda: not line._pubsub.connection.is_connected)
+            until("the leaving", lambda: [*line._subscriptions] == ["kept"])
+            until("the end of that", lambda: not line._joining.locked())
+            server.start()
+
+            def listened_to() -> list[bytes]:
+                with redis_client.Redis.from_url(server.url) as client:
+                    return [*client.pubsub_channels()]
+
+            until("one subscription", lambda: listened_to() == [b"torsyq:{kept}"])
+            with broker.channel(names[0]).subscribe() as others:
+                for name in "kept", names[0]:
+                    broker.channel(name).publish_sync(name)
+                assert [next(messages), next(others)] == ["kept", names[0]]
+        broker.close_sync()
+    finally:
+        server.stop()
 
 
 def test_history_ends_some_time(server: Server) -> None:

@@ -225,17 +225,23 @@ class _Line:
     async def leave(self, subscription: Subscription) -> None:
         name = subscription.channel.name
         async with self._joining:
-            here = self._subscriptions.get(name, set())
-            here.discard(subscription)
-            if here:
-                return
-            self._subscriptions.pop(name, None)
-            self._last.pop(name, None)
-            key = self._keys(name)[2]
-            if key.encode() in self._pubsub.channels:
-                with suppress(Exception):
-                    # A Redis that is away has forgotten it anyway.
-                    await self._pubsub.unsubscribe(key)
+            self._subscriptions.get(name, set()).discard(subscription)
+            await self._leave_if_empty(name)
+
+    async def _leave_if_empty(self, name: str) -> None:
+        if self._subscriptions.get(name):
+            return
+        self._subscriptions.pop(name, None)
+        self._last.pop(name, None)
+        key, connection = self._keys(name)[2], self._pubsub.connection
+        # A Redis that is away is told when it is back: see _handle.
+        if key.encode() in self._pubsub.channels and connection and connection.is_connected:
+            with suppress(Exception):
+                await self._pubsub.unsubscribe(key)
+
+    async def _leave_unwanted(self, name: str) -> None:
+        async with self._joining:
+            await self._leave_if_empty(name)
 
     async def _listen(self) -> None:
         while True:
@@ -278,7 +284,10 @@ class _Line:
             elif message["type"] == "subscribe":
                 if name in self._confirmed:
                     _settle(self._confirmed[name])
-                elif name in self._subscriptions:
+                elif not self._is_wanted(name):
+                    # It was left during a break. Who has the lock may wait for what is handled here.
+                    asyncio.run_coroutine_threadsafe(self._leave_unwanted(name), self.loop)
+                else:
                     # After a break.
                     history = partial(self.history, name)
                     for number, missed in await self._insist(history, self._unmendable):
@@ -287,9 +296,11 @@ class _Line:
             # The other channels go on.
             _logger.exception(f"What another program has put under {key!r} is no message")
 
+    def _is_wanted(self, name: str) -> bool:
+        return name in self._subscriptions or name in self._arrived
+
     def _deliver(self, name: str, number: int, message: t.Any) -> None:
-        is_wanted = name in self._subscriptions or name in self._arrived
-        if is_wanted and number > self._last.get(name, 0):
+        if self._is_wanted(name) and number > self._last.get(name, 0):
             self._last[name] = number
             if name in self._arrived:
                 self._arrived[name].append((number, message))
