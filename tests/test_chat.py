@@ -27,15 +27,23 @@ from tests.sockets import Wire
 from tests.test_browser import ARGUMENTS
 from tests.test_browser import CHROMEDRIVER
 from tests.test_browser import CHROMIUM
+from tests.test_channels import server as server
 from torsyq import Flask
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-@pytest.fixture
-def chat(monkeypatch: pytest.MonkeyPatch) -> cabc.Iterator[types.ModuleType]:
+@pytest.fixture(params=["memory", "redis"])
+def chat(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> cabc.Iterator[types.ModuleType]:
+    if request.param == "redis":
+        monkeypatch.setenv("CHAT_REDIS", request.getfixturevalue("server").url)
     monkeypatch.syspath_prepend(EXAMPLES)
-    yield importlib.import_module("chat")
+    chat = importlib.import_module("chat")
+    yield chat
+    chat.talk.close_sync()
+    chat.door.close_sync()
     del sys.modules["chat"]
 
 

@@ -52,15 +52,18 @@ app.config.from_mapping(
 app.config.from_prefixed_env("CHAT")
 
 
-def make_broker(history: int) -> Broker:
+def make_broker(name: str, history: int) -> Broker:
     url = app.config["REDIS"]
-    return RedisBroker(url, history=history) if url else Broker(history=history)
+    if not url:
+        return Broker(history=history)
+    # Each has a prefix of its own: both have a channel for each room.
+    return RedisBroker(url, prefix=f"chat-{name}:", history=history)
 
 
 #: What was said, of which the last is kept.
-talk = make_broker(history=50)
+talk = make_broker("talk", history=50)
 #: Who comes and goes, which is nobody's business later.
-door = make_broker(history=0)
+door = make_broker("door", history=0)
 
 
 @app.get("/")

@@ -60,7 +60,7 @@ class RedisBroker(Broker):
     travel as JSON.
 
     :param url: where Redis is: ``redis://host:port/number``, ``rediss://``, ``unix://``.
-    :param prefix: what its keys begin with.
+    :param prefix: what its keys begin with. Brokers of the same one share their channels.
     :param lifetime: seconds after which a channel without new messages loses its history.
     :param history: as :class:`.Broker`'s, and the next two.
     :param maxsize: how many messages wait for a subscriber at most, beside the history.
