@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
 import ssl
 import sys
@@ -55,6 +57,13 @@ async def stream():
             yield "more\\n"
 
     return pieces()
+
+@app.get("/stuck")
+def stuck():
+    import time
+
+    note("stuck")
+    time.sleep(1000)
 
 @app.get("/boom")
 def boom():
@@ -133,6 +142,39 @@ def test_in_debug_mode_code_is_reloaded(project: Path) -> None:
         assert echo(port, "again") == "again"
         assert (project / "events").read_text() == "stopped\n"
         assert server.output.count(" * Running on http") == 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("path", ["/stream", "/stuck"])
+def test_what_never_ends_keeps_nobody_waiting(project: Path, engine: str, path: str) -> None:
+    """Neither the new code nor Ctrl+C; a stream is ended, a sync view can't be."""
+    only = f"import torsyq.development\ntorsyq.development.ENGINES = [{engine!r}]\n"
+    (project / "chat.py").write_text(only + CHAT)
+    events, port = project / "events", free_port()
+    ask = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+    def begin(client: socket.socket, expected: str) -> None:
+        client.settimeout(PATIENCE)
+        client.sendall(ask)
+        if path == "/stream":
+            assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        else:
+            until("the view", lambda: events.exists() and events.read_text() == expected)
+
+    with process(project, *args(port, "--debug")) as server:
+        server.wait_for(port)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            begin(client, "stuck\n")
+            (project / "chat.py").write_text(only + CHAT.replace('"first"', '"second"'))
+            server.wait_for(port, good=lambda answer: answer.text == "second")
+            if path == "/stream":
+                assert events.read_text() == "stopped\n"
+            events.unlink()
+            begin_again = socket.create_connection(("127.0.0.1", port))
+        with begin_again:
+            begin(begin_again, "stuck\n")
+            os.killpg(server.popen.pid, signal.SIGINT)
+            server.popen.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("path", ["/boom", "/boom-async"])

@@ -43,8 +43,9 @@ if t.TYPE_CHECKING:
 
 ENGINES = ("granian", "uvicorn", "hypercorn")
 
-# Seconds that requests, sockets and hooks are given when the server stops or starts anew.
-_PATIENCE = 3
+# Seconds that requests and sockets are given when the server stops or starts anew, and then those
+# that were cancelled, and the hooks.
+_PATIENCE = 1.5
 
 _MISSING = "Install one with: pip install 'torsyq[serve]'"
 
@@ -100,31 +101,44 @@ def run_on_loop(
         application.config["ASGI_THREADS"] = 1
     if use_debugger:
         _add_debugger(application, hostname)
-    with TemporaryDirectory() as folder:
-        pair = _certificate(ssl_context, folder, hostname)
-        if is_running_from_reloader():
-            listener = socket.socket(fileno=int(os.environ["WERKZEUG_SERVER_FD"]))
-        else:
-            # Werkzeug's, for its messages. Its socket, which speaks TLS by itself, is held here
-            # as a plain one, also while code is reloaded.
-            server = make_server(hostname, port, application, ssl_context=pair)
-            listener = socket.fromfd(server.fileno(), server.address_family, server.socket_type)
-            listener.set_inheritable(True)
-            os.environ["WERKZEUG_SERVER_FD"] = str(listener.fileno())
-            server.log_startup()
-            server.server_close()
-            _log("info", f" * Interface: asgi, on {find_engine()}\nPress CTRL+C to quit")
-        engine = Engine(application, listener, pair)
-        try:
-            if use_reloader:
-                from werkzeug._reloader import run_with_reloader
+    engine = None
+    try:
+        with TemporaryDirectory() as folder:
+            pair = _certificate(ssl_context, folder, hostname)
+            listener = _listen(hostname, port, application, pair)
+            engine = Engine(application, listener, pair)
+            try:
+                if use_reloader:
+                    from werkzeug._reloader import run_with_reloader
 
-                run_with_reloader(engine.run, extra_files, exclude_patterns)
-            else:
-                engine.run_to_signal()
-        finally:
-            engine.stop()
-            listener.close()
+                    run_with_reloader(engine.run, extra_files, exclude_patterns)
+                else:
+                    engine.run_to_signal()
+            finally:
+                engine.stop()
+                listener.close()
+    finally:
+        reason = sys.exception()
+        if engine is not None and engine.is_at_work() and not isinstance(reason, Exception):
+            # Python would wait for the threads of sync views, perhaps for ever.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(getattr(reason, "code", 0))
+
+
+def _listen(hostname: str, port: int, app: Flask, pair: tuple[str, str] | None) -> socket.socket:
+    """The socket at the address, held by the first process also while code is reloaded."""
+    if is_running_from_reloader():
+        return socket.socket(fileno=int(os.environ["WERKZEUG_SERVER_FD"]))
+    # Werkzeug's, for its messages. Its socket, which speaks TLS by itself, is held as a plain one.
+    server = make_server(hostname, port, app, ssl_context=pair)
+    listener = socket.fromfd(server.fileno(), server.address_family, server.socket_type)
+    listener.set_inheritable(True)
+    os.environ["WERKZEUG_SERVER_FD"] = str(listener.fileno())
+    server.log_startup()
+    server.server_close()
+    _log("info", f" * Interface: asgi, on {find_engine()}\nPress CTRL+C to quit")
+    return listener
 
 
 def _add_debugger(app: Flask, hostname: str) -> None:
@@ -167,6 +181,8 @@ class Engine:
         self._listener = listener
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = threading.Event()
+        # Those at work: granian, and hypercorn from Python 3.12 on, would wait for them for ever.
+        self._tasks: set[asyncio.Task[t.Any]] = set()
         self._has_failed = False
         self._tell: t.Callable[[], object] = lambda: None
 
@@ -251,12 +267,36 @@ class Engine:
             sys.exit(1)
 
     def stop(self) -> None:
-        """Tell the server to stop, and wait for that a little."""
-        if self._loop is not None and not self._ended.is_set():
-            self._loop.call_soon_threadsafe(lambda: self._tell())
-            self._ended.wait(_PATIENCE)
+        """Tell the server to stop, and wait for that a little; end what does not end by itself."""
+        for step in (lambda: self._tell()), self._cancel:
+            if self.is_at_work():
+                with suppress(RuntimeError):  # The loop has just been closed.
+                    t.cast("t.Any", self._loop).call_soon_threadsafe(step)
+                self._ended.wait(_PATIENCE)
+
+    def is_at_work(self) -> bool:
+        """Whether it has begun to serve, and not ended."""
+        return self._loop is not None and not self._ended.is_set()
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            # The server may have done so, and what cleans up then is not to be cut short.
+            if not task.cancelling():
+                task.cancel()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a connection, in a task that can be cancelled."""
+        if scope["type"] == "lifespan":
+            await self._call(scope, receive, send)
+            return
+        task = t.cast("asyncio.Task[t.Any]", asyncio.current_task())
+        self._tasks.add(task)
+        try:
+            await self._call(scope, receive, send)
+        finally:
+            self._tasks.discard(task)
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the app; write the line of the request, and its error if there is one."""
         has_started = False
 
