@@ -13,6 +13,7 @@ from torsyq import Flask
 from torsyq import redirect
 from torsyq import request
 from torsyq import session
+from torsyq import websocket
 from torsyq.testing_async import AsgiClient
 from torsyq.testing_async import make_scope
 from torsyq.testing_async import WebsocketDisconnectError
@@ -126,6 +127,38 @@ def test_cookies_are_kept_and_redirects_followed(app: Flask) -> None:
         assert (await client.get("/count")).text == "1"
         forgetful = app.async_test_client(use_cookies=False)
         assert [(await forgetful.get("/count")).text for _ in range(2)] == ["1", "1"]
+
+    asyncio.run(run())
+
+
+def test_cookies_of_connections_are_kept_too(app: Flask) -> None:
+    """Of those for pieces and of WebSockets, accepted or refused, as a browser does."""
+    app.secret_key = "k"
+
+    @app.get("/stream")
+    async def stream() -> str:
+        session["seen"] = ["stream"]
+        return "text"
+
+    @app.websocket("/<ending>")
+    async def talk(ending: str) -> tuple[str, int] | None:
+        session["seen"] += [ending]
+        if ending == "refused":
+            return "no", 403
+        await websocket.accept()
+        return None
+
+    async def run() -> None:
+        client = app.async_test_client()
+        async with client.request("/stream") as connection:
+            await connection.send_complete()
+            assert await connection.receive() == b"text"
+        async with client.websocket("/accepted"):
+            pass
+        with pytest.raises(WebsocketResponseError):
+            await client.websocket("/refused").__aenter__()
+        async with client.session_transaction() as found:
+            assert found["seen"] == ["stream", "accepted", "refused"]
 
     asyncio.run(run())
 
@@ -313,6 +346,27 @@ def test_a_websockets_app_is_stopped_when_the_test_fails(app: Flask) -> None:
 
     asyncio.run(run())
     assert events == ["stopped"]
+
+
+def test_an_error_behind_a_websocket_s_end_reaches_the_test(app: Flask) -> None:
+    app.testing = True
+
+    @app.websocket("/")
+    async def view() -> None:
+        await websocket.receive()
+        raise KeyError("in the view")
+
+    async def run() -> None:
+        async with app.async_test_client().websocket("/") as socket:
+            await socket.send("hello")
+            await socket.receive()
+
+    with pytest.raises(KeyError, match="in the view"):
+        asyncio.run(run())
+    # As for a client, where errors do not propagate.
+    app.testing = False
+    with pytest.raises(WebsocketDisconnectError, match="1011"):
+        asyncio.run(run())
 
 
 # The sync client.

@@ -11,6 +11,7 @@ import typing as t
 from collections import deque
 from contextlib import asynccontextmanager
 from contextvars import copy_context
+from functools import partial
 from urllib.parse import urlsplit
 
 from werkzeug.datastructures import Headers
@@ -31,6 +32,8 @@ if t.TYPE_CHECKING:
     from .app import Flask
     from .incoming import Message
     from .sessions import SessionMixin
+
+Keep = t.Callable[[Headers], None]
 
 _PIECE = 1 << 16
 
@@ -104,9 +107,10 @@ class HTTPConnection:
     Made by :meth:`AsyncClient.request`.
     """
 
-    def __init__(self, app: Flask, request: Request) -> None:
+    def __init__(self, app: Flask, request: Request, keep: Keep) -> None:
         self._app = app
         self._request = request
+        self._keep = keep
         #: The status, when the first piece has been received.
         self.status_code: int | None = None
         #: The headers, when the first piece has been received.
@@ -149,6 +153,7 @@ class HTTPConnection:
             if message["type"] == "http.response.start":
                 self.status_code = message["status"]
                 self.headers = _headers(message)
+                self._keep(self.headers)
             elif message["type"] == "ended" or message.get("body"):
                 return t.cast("bytes", message.get("body", b""))
             elif not message.get("more_body", False):
@@ -166,9 +171,12 @@ class HTTPConnection:
 class WebsocketConnection:
     """A WebSocket, from the client's side. Made by :meth:`AsyncClient.websocket`."""
 
-    def __init__(self, app: Flask, request: Request, subprotocols: t.Sequence[str]) -> None:
+    def __init__(
+        self, app: Flask, request: Request, keep: Keep, subprotocols: t.Sequence[str]
+    ) -> None:
         self._app = app
         self._request = request
+        self._keep = keep
         self._subprotocols = subprotocols
         #: The headers of the handshake's response.
         self.headers = Headers()
@@ -197,11 +205,13 @@ class WebsocketConnection:
         message = await self._conversation.hear()
         if message["type"] == "websocket.accept":
             self.headers = _headers(message)
+            self._keep(self.headers)
             self.subprotocol = message.get("subprotocol")
             return
         status, headers, pieces = 403, Headers(), []
         if message["type"] == "websocket.http.response.start":
             status, headers = message["status"], _headers(message)
+            self._keep(headers)
             while message.get("more_body", True):
                 message = await self._conversation.hear()
                 pieces.append(message.get("body", b""))
@@ -238,7 +248,11 @@ class WebsocketConnection:
         if message["type"] == "websocket.send":
             text = message.get("text")
             return t.cast("str | bytes", message["bytes"] if text is None else text)
-        raise WebsocketDisconnectError(message.get("code", 1000), message.get("reason") or "")
+        code = message.get("code", 1000)
+        if code == 1011:
+            # Of an error, which reaches the test where errors propagate.
+            await self._conversation.end()
+        raise WebsocketDisconnectError(code, message.get("reason") or "")
 
     async def receive_json(self) -> t.Any:
         """The next message from the app, which is JSON."""
@@ -333,7 +347,8 @@ class AsyncClient:
         :param args: for :class:`.EnvironBuilder`, but for the body.
         :param kwargs: likewise.
         """
-        return HTTPConnection(self.application, self._client.make_request(*args, **kwargs))
+        request = self._client.make_request(*args, **kwargs)
+        return HTTPConnection(self.application, request, self._keep_cookies_of(request))
 
     def websocket(
         self, *args: t.Any, subprotocols: t.Sequence[str] = (), **kwargs: t.Any
@@ -351,7 +366,11 @@ class AsyncClient:
         :param kwargs: for :class:`.EnvironBuilder`.
         """
         request = self._client.make_request(*args, **kwargs)
-        return WebsocketConnection(self.application, request, subprotocols)
+        keep = self._keep_cookies_of(request)
+        return WebsocketConnection(self.application, request, keep, subprotocols)
+
+    def _keep_cookies_of(self, request: Request) -> Keep:
+        return partial(self._client.keep_cookies, request.environ)
 
     @asynccontextmanager
     async def session_transaction(
@@ -409,11 +428,15 @@ class AsgiClient(FlaskClient):
         """Send a request to the app; the body, status and headers of its answer."""
         self._add_cookies_to_wsgi(environ)
         status, headers, pieces = run_coroutine(_exchange)(self.application, environ)
+        self.keep_cookies(environ, headers)
+        return pieces, _status(status), headers
+
+    def keep_cookies(self, environ: WSGIEnvironment, headers: Headers) -> None:
+        """Take over the cookies of an answer to the request of *environ*."""
         url = urlsplit(get_current_url(environ))
         self._update_cookies_from_response(
             url.hostname or "localhost", url.path, headers.getlist("Set-Cookie")
         )
-        return pieces, _status(status), headers
 
 
 async def _exchange(app: Flask, environ: WSGIEnvironment) -> tuple[int, Headers, list[bytes]]:
