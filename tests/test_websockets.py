@@ -1174,6 +1174,29 @@ def test_a_sync_view_waits_in_no_send_that_never_ends(app: Flask, method: str, e
 
 
 @on_loop
+async def test_a_sync_view_finishes_what_it_awaits_when_the_client_goes(app: Flask) -> None:
+    """As an async one does, which has a second for that."""
+    saved: list[t.Any] = []
+
+    async def save(message: str | bytes) -> None:
+        saved.append("begun")
+        await eventually(lambda: websocket.closed)
+        saved.append(message)
+
+    @app.websocket("/")
+    def view() -> None:
+        for message in websocket:
+            app.async_to_sync(save)(message)
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        wire.say("hello")
+        await eventually(lambda: saved)
+        wire.leave()
+    assert saved == ["begun", "hello"]
+
+
+@on_loop
 async def test_a_server_that_stops_does_not_wait_for_a_sync_view(app: Flask) -> None:
     ends = []
 
