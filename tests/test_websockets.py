@@ -1215,26 +1215,60 @@ async def test_a_server_that_stops_does_not_wait_for_a_sync_view(app: Flask) -> 
     assert ends == [1001]
 
 
+@pytest.mark.parametrize("kind", ["def", "async def"])
 @on_loop
-async def test_the_end_of_the_app_ends_sync_views_that_the_server_has_left_alone(
-    app: Flask,
+async def test_the_end_of_the_app_ends_views_that_the_server_has_left_alone(
+    app: Flask, kind: str
 ) -> None:
-    ends: list[int] = []
+    ends: list[t.Any] = []
 
-    @app.websocket("/")
-    def view() -> None:
+    def sync_view() -> None:
         try:
             websocket.receive()  # type: ignore[unused-coroutine]
         except WebsocketDisconnected as error:
             ends.append(error.code)
 
+    async def view() -> None:
+        try:
+            await websocket.receive()
+        except WebsocketDisconnected as error:
+            await asyncio.sleep(0)
+            ends.append(error.code)
+
+    @app.teardown_websocket
+    def teardown(exc: BaseException | None) -> None:
+        ends.append("teardown")
+
+    app.add_websocket("/", "view", view if kind == "async def" else sync_view)
     async with Wire(app) as wire:
         await wire.accepted()
         await app.shutdown()
-        assert ends == [1001]
+        assert ends == [1001, "teardown"]
     async with Wire(app) as wire:
         await wire.accepted()
         wire.leave()
+
+
+@on_loop
+async def test_the_end_of_the_app_ends_a_view_that_waits_for_something_else(app: Flask) -> None:
+    ends: list[t.Any] = []
+
+    @app.websocket("/")
+    async def view() -> None:
+        await websocket.accept()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("view")
+
+    @app.teardown_websocket
+    def teardown(exc: BaseException | None) -> None:
+        ends.append(type(exc))
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        await app.shutdown()
+        assert ends == ["view", asyncio.CancelledError]
 
 
 @on_loop

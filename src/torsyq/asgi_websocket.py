@@ -72,8 +72,9 @@ _OF_EXTENSION = "This WebSocket is an extension's, which needs a WSGI server."
 # Held for a moment while the threads at work are counted: there may be several event loops.
 _counting = Lock()
 
-# Seconds that sync views are given to end when the server stops.
-_LAST_WORDS = 1
+# Seconds that views are given to end when the server stops: the second in which one that has
+# received may finish what it is about, and another in which it is cancelled.
+_LAST_WORDS = 2
 
 
 class WebsocketWalk(Asgi):
@@ -85,9 +86,14 @@ class WebsocketWalk(Asgi):
     )
 
     @held
-    def _websockets_in_threads(self) -> dict[Websocket, asyncio.Future[None]]:
-        # Those whose sync views are at work, and what is done when they are not any more.
+    def _websockets(self) -> dict[Websocket, asyncio.Future[None]]:
+        # Those that are open, and what is done when they are not any more.
         return {}
+
+    @held
+    def _websockets_in_threads(self) -> set[Websocket]:
+        # Those whose sync views are at work.
+        return set()
 
     def websocket_context(
         self, environ: WSGIEnvironment, receive: Receive, send: Send
@@ -120,6 +126,7 @@ class WebsocketWalk(Asgi):
         ctx = self.websocket_context(environ, receive, send)
         ctx.websocket._on_accept = partial(self._save_session_at_accept, ctx)
         ctx.websocket._inbox.be_watched(doorman)
+        ended = self._websockets[ctx.websocket] = asyncio.get_running_loop().create_future()
         error: BaseException | None = None
         try:
             error = await self._run_websocket(ctx)
@@ -137,6 +144,8 @@ class WebsocketWalk(Asgi):
                 finally:
                     # The traceback holds this frame: without this, frame and error hold each other.
                     error = None
+                    del self._websockets[ctx.websocket]
+                    ended.set_result(None)
 
     async def _run_websocket(self, ctx: WebsocketContext) -> BaseException | None:
         """Walk, and end the connection; what the teardown functions are to be told of."""
@@ -233,12 +242,11 @@ class WebsocketWalk(Asgi):
         twin = view if is_async(view) else twin_of(view)
         if twin is not None:
             return await websocket._view(twin(**arguments))
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         limit = self.config["WEBSOCKET_THREADS"]
         with _counting:
             is_one_too_many = len(self._websockets_in_threads) >= limit
             if not is_one_too_many:
-                self._websockets_in_threads[websocket] = ended
+                self._websockets_in_threads.add(websocket)
         if is_one_too_many:
             self.logger.warning(
                 f"The websocket on {printable(websocket.path)} was refused with 503, since {limit}"
@@ -250,8 +258,7 @@ class WebsocketWalk(Asgi):
             call = partial(view, **arguments)
             return await websocket._view_in_thread(self.websocket_thread_pool, call)
         finally:
-            del self._websockets_in_threads[websocket]
-            ended.set_result(None)
+            self._websockets_in_threads.discard(websocket)
 
     @held
     def websocket_thread_pool(self) -> ThreadPoolExecutor:
@@ -264,12 +271,13 @@ class WebsocketWalk(Asgi):
         return Threads(self.config["WEBSOCKET_THREADS"], f"{self.name}-websocket")
 
     async def shutdown(self) -> None:
-        """End the WebSockets of sync views; then as for requests."""
-        # Granian leaves open ones as they are. The process would wait for their threads.
+        """End the WebSockets; then as for requests."""
+        # Granian leaves open ones as they are: nothing would be cleaned up, and the process would
+        # wait for the threads of sync views.
         loop = asyncio.get_running_loop()
         here = [
             (websocket, ended)
-            for websocket, ended in [*self._websockets_in_threads.items()]
+            for websocket, ended in [*self._websockets.items()]
             if ended.get_loop() is loop
         ]
         for websocket, _ in here:
