@@ -259,15 +259,22 @@ def test_nothing_unexpected_was_logged(served: Served) -> None:
     assert "never retrieved" not in output
 
 
-def test_a_server_stops_though_sync_views_wait(served: Served) -> None:
-    """For the client, and for what is published. Nobody waits for their threads."""
+def test_a_server_stops_though_views_wait(served: Served) -> None:
+    """For the client, and for what is published. Each cleans up, and nobody waits for threads."""
     if served.name == "hypercorn" and sys.version_info >= (3, 12):
         pytest.skip("It waits for open connections itself, whatever their views do.")
-    with served.connect("/sync", close_timeout=1) as client, served.connect("/listening") as other:
+    ends = served.process.output.count
+    before = {path: ends(f"teardown {path}") for path in ("/sync", "/listening", "/gone/waiting")}
+    with (
+        served.connect("/sync", close_timeout=1) as client,
+        served.connect("/listening") as other,
+        served.connect("/gone/waiting") as third,
+    ):
         client.send("a")
         assert client.recv(PATIENCE) == "a"
         assert other.recv(PATIENCE) == "listening"
+        assert third.recv(PATIENCE) == "hello"
         served.process.popen.send_signal(signal.SIGTERM)
         served.process.popen.wait(PATIENCE)
-    assert "teardown /sync" in served.process.output
-    assert "teardown /listening" in served.process.output
+    for path, count in before.items():
+        assert served.process.output.count(f"teardown {path}") == count + 1, path
