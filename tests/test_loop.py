@@ -22,7 +22,6 @@ from torsyq import g
 from torsyq import loop
 from torsyq import request
 from torsyq import session
-from torsyq.loop import begin
 from torsyq.loop import current_ending
 from torsyq.loop import EitherIterator
 from torsyq.loop import Ending
@@ -640,21 +639,20 @@ def test_what_is_set_within_a_context_stays_there() -> None:
     assert asyncio.run(run()) == ["none red", "red blue", "none", "none green"]
 
 
-@pytest.mark.parametrize("waits", [False, True])
-def test_what_is_begun_in_a_context_ends_there(waits: bool) -> None:
-    async def paint(name: str) -> str:
+def test_what_was_begun_in_a_context_ends_there() -> None:
+    @coroutine
+    def paint(name: str) -> t.Generator[t.Any, t.Any, str]:
         colour.set(name)
-        if waits:
-            await asyncio.sleep(0)
+        yield from asyncio.sleep(0)
         return colour.get()
 
-    async def run() -> tuple[bool, str, str]:
+    async def run() -> tuple[str, str]:
         context = copy_context()
-        work, awaited = context.run(begin, paint, "red")
-        seen = awaited if work is None else await within(context, work, awaited)
-        return work is None, seen, colour.get()
+        work = paint("red")
+        awaited = context.run(next, work)
+        return await within(context, work, awaited), colour.get()
 
-    assert asyncio.run(run()) == (not waits, "red", "none")
+    assert asyncio.run(run()) == ("red", "none")
 
 
 def test_within_a_context_the_task_is_the_same_and_can_be_cancelled_and_timed() -> None:

@@ -162,6 +162,8 @@ class Answer(Ending):
     is_known = False
     #: The message of status and headers.
     opening: Message
+    #: What the walk ended with.
+    body: t.Any
     #: Whether someone has taken the body of the answer over, and closes it.
     has_body = False
     #: What the walk has set in its thread, for a body that is sent without one.

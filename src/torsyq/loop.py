@@ -201,20 +201,6 @@ def _run(
     return call.wait() if ending is None else ending.wait_for(call)
 
 
-def begin(
-    make: t.Callable[..., t.Coroutine[t.Any, t.Any, T]], /, *args: t.Any
-) -> tuple[t.Coroutine[t.Any, t.Any, T] | None, t.Any]:
-    """Begin the coroutine that *make* makes: it and what it awaits, to go on :func:`within`.
-
-    PERF: None and its result, where it waits for nothing: no coroutine around it (1 % of a request).
-    """
-    work = make(*args)
-    try:
-        return work, work.send(None)
-    except StopIteration as end:
-        return None, end.value
-
-
 @coroutine
 def within(
     context: Context, work: t.Coroutine[t.Any, t.Any, T], awaited: t.Any = _absent
