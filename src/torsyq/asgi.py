@@ -12,18 +12,19 @@ import typing as t
 from contextvars import copy_context
 from itertools import chain
 from operator import attrgetter
+from threading import get_ident
 from types import coroutine
 
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from .asgi_answer import Answer
-from .asgi_answer import closing
 from .asgi_answer import Doorman
 from .asgi_answer import refuse
 from .asgi_answer import Send
 from .asgi_answer import SENT_AT_ONCE
-from .asgi_request import awaits_no_body
+from .asgi_request import BODILESS
+from .asgi_request import HTTP_1
 from .asgi_request import make_environ
 from .asgi_request import NO_BODY
 from .asgi_request import receive_body
@@ -75,6 +76,8 @@ _OTHER_LOOP = (
     "The ASGI server runs this app on an event loop that is not asyncio's. Usually it was told to"
     " use Trio. Tell it to use asyncio or uvloop, or serve the app as WSGI."
 )
+_set_serving_loop = serving_loop.set
+
 # What a walk gives that has ended.
 _ENDED: t.Any = object()
 
@@ -102,17 +105,13 @@ class Asgi(Lifespan):
 
             app.asgi_app = SomeMiddleware(app.asgi_app)
         """
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise RuntimeError(_OTHER_LOOP) from None
-        serving_loop.set(loop)
         doorman = self._known.doorman
-        if doorman is None or doorman.loop is not loop:
-            doorman = self._known.doorman = Doorman(loop)
+        # PERF: half of the time in which the loop itself tells that it runs here (Python 3.11).
+        if doorman is None or doorman.thread != get_ident() or not doorman.loop.is_running():
+            doorman = self._known.doorman = self._new_doorman()
+        _set_serving_loop(doorman.loop)
         if scope["type"] != "http":
-            await self._answer_other(scope, receive, send, doorman)
-            return
+            return await self._answer_other(scope, receive, send, doorman)
         environ = make_environ(scope)
         # SECURITY: when all has been sent, uvicorn begins with the next request on that line, in
         # the context in which it was sent. That must not be this request's: the next one, perhaps
@@ -120,9 +119,13 @@ class Asgi(Lifespan):
         context = copy_context()
         ctx = context.run(self._matched, environ) if self._streaming_rules else None
         if ctx is not None and getattr(ctx.request.url_rule, "stream_body", False):
-            # The view begins while its body is on the way.
-            stream_body(receive, environ)
-        if not awaits_no_body(environ):
+            stream_body(receive, environ)  # The view begins while it is on the way.
+        elif (
+            environ["REQUEST_METHOD"] not in BODILESS
+            or "CONTENT_LENGTH" in environ
+            or "HTTP_TRANSFER_ENCODING" in environ
+            or environ["SERVER_PROTOCOL"] not in HTTP_1
+        ):
             # PERF: what announces no length seldom has a body: no coroutine for it, 2 % of a request.
             begun = None if "CONTENT_LENGTH" in environ else await receive()
             if begun != NO_BODY:
@@ -141,12 +144,12 @@ class Asgi(Lifespan):
             if type(body) is not list:
                 answer.watch_client()
                 body = await within(context, self._send_body(body, answer))
-            last = closing(body)
-            if len(last["body"]) > SENT_AT_ONCE:
+            last = body[0] if len(body) == 1 else b"".join(body)
+            if len(last) > SENT_AT_ONCE:
                 answer.watch_client()
             if not answer.has_started:
                 await answer.start()
-            await send(last)
+            await send({"type": "http.response.body", "body": last})
         except asyncio.CancelledError:
             if not answer.client_is_gone:
                 raise
@@ -161,6 +164,12 @@ class Asgi(Lifespan):
             environ[UNDER_WAY] = False
             if BACKGROUND in environ:
                 begin_all(environ[BACKGROUND])
+
+    def _new_doorman(self) -> Doorman:
+        try:
+            return Doorman(asyncio.get_running_loop())
+        except RuntimeError:
+            raise RuntimeError(_OTHER_LOOP) from None
 
     async def _answer_other(
         self, scope: Scope, receive: Receive, send: Send, doorman: Doorman

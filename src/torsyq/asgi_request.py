@@ -174,24 +174,15 @@ def _environ_name(raw_name: bytes) -> str | None:
 #: The message of a request without a body.
 NO_BODY: Message = {"type": "http.request", "body": b"", "more_body": False}
 
-_HTTP_1 = {"HTTP/1.1", "HTTP/1.0"}
-
-
-def awaits_no_body(environ: WSGIEnvironment) -> bool:
-    """Whether the walk may begin at once: the body comes later, or there is none.
-
-    PERF: to be told by a message that there is no body is 2 % of a request, without the server's
-    part in it.
-
-    COMPAT: HTTP/1 announces each body (:rfc:`9112#section-6.3`), but what hands other things over
-    as HTTP/1 (AWS Lambda's events) need not. So that is relied on for two methods alone.
-    """
-    return "wsgi.input_terminated" in environ or (
-        environ["REQUEST_METHOD"] in ("GET", "HEAD")
-        and environ["SERVER_PROTOCOL"] in _HTTP_1
-        and "CONTENT_LENGTH" not in environ
-        and "HTTP_TRANSFER_ENCODING" not in environ
-    )
+#: The methods whose requests have no body unless they announce one, and where that holds.
+#:
+#: PERF: to be told by a message that there is no body is 2 % of a request, without the server's
+#: part in it.
+#:
+#: COMPAT: HTTP/1 announces each body (:rfc:`9112#section-6.3`), but what hands other things over
+#: as HTTP/1 (AWS Lambda's events) need not. So that is relied on for two methods alone.
+BODILESS = {"GET", "HEAD"}
+HTTP_1 = {"HTTP/1.1", "HTTP/1.0"}
 
 
 async def receive_body(
