@@ -85,6 +85,22 @@ def test_a_server_may_leave_out_what_it_need_not_say() -> None:
     names = "REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "SERVER_PROTOCOL"
     assert [environ[name] for name in names] == ["PUT", "", "/a", "", "HTTP/1.1"]
     assert (environ["wsgi.url_scheme"], environ["HTTP_HOST"]) == ("http", "b")
+    environ = make_environ(said | {"path": "/\ufffd", "raw_path": b"/%ff"})
+    assert environ["PATH_INFO"] == "/\xff"
+
+
+def test_an_environment_tells_the_place_its_request_came_to() -> None:
+    places = [("localhost", 80), ["localhost", 81], ("/a/socket", None), None] * 2
+    environs = [make_environ(scope(server=place)) for place in places]
+    told = [(environ["SERVER_NAME"], environ["SERVER_PORT"]) for environ in environs]
+    assert told == [("localhost", "80"), ("localhost", "81"), ("/a/socket", ""), ("", "")] * 2
+
+
+def test_places_cannot_fill_the_memory() -> None:
+    for number in range(200):
+        environ = make_environ(scope("/a", root_path=f"/{number}"))
+        assert environ["SCRIPT_NAME"] == f"/{number}"
+    assert len(asgi_request._environs) < 100
 
 
 def test_an_environment_is_nobody_elses() -> None:

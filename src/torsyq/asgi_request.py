@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import typing as t
-from functools import lru_cache
 from io import BytesIO
+from operator import itemgetter
 from tempfile import SpooledTemporaryFile
 from urllib.parse import unquote_to_bytes
 
@@ -33,24 +33,19 @@ def make_environ(scope: Scope) -> WSGIEnvironment:
     """The WSGI environment (:pep:`3333`) of an ASGI connection, but for its body."""
     path: str = scope["path"]
     try:
-        method, scheme, version = scope["method"], scope["scheme"], scope["http_version"]
-        root_path, server, raw_query = scope["root_path"], scope["server"], scope["query_string"]
-    except KeyError:
-        environ = make_environ({**_NOT_SAID, **scope})
-        environ["asgi.scope"] = scope
-        return environ
-    if root_path:
-        root_path = root_path.rstrip("/")
-        path = _below(root_path, path)
-    host, port = server or ("", None)
-    environ = _environ_of_place(scheme, version, root_path, host, port).copy()
-    query = raw_query.decode("latin-1") if raw_query else ""
-    environ["REQUEST_METHOD"] = method
-    environ["PATH_INFO"] = path if path.isascii() else _bytes_of_path(scope, path, root_path)
-    environ["QUERY_STRING"] = query
+        environ = _environs[_place_of(scope)].copy()
+        environ["REQUEST_METHOD"], raw_query = scope["method"], scope["query_string"]
+    except (KeyError, TypeError):
+        environ, raw_query = _at_some_place(scope)
+    if environ["SCRIPT_NAME"]:
+        path = _below(scope["root_path"].rstrip("/"), path)
+    environ["asgi.scope"] = scope
+    environ["PATH_INFO"] = path if path.isascii() else _bytes_of_path(environ, path)
     environ["wsgi.input"] = BytesIO()
     environ["wsgi.errors"] = sys.stderr
-    environ["asgi.scope"] = scope
+    query = ""
+    if raw_query:
+        query = environ["QUERY_STRING"] = raw_query.decode("latin-1")
     raw_path = scope.get("raw_path")
     if raw_path is not None:
         uri = raw_path.decode("latin-1")
@@ -60,9 +55,26 @@ def make_environ(scope: Scope) -> WSGIEnvironment:
     client = scope.get("client")
     if client is not None:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
-    _put_headers(environ, scope["headers"])
+    # PERF: what is seldom (no name known, a name twice) is seen at the end: a tenth of the whole
+    # environment.
+    names, headers = _environ_names, scope["headers"]
+    count = len(environ) + len(headers)
+    try:
+        for raw_name, raw_value in headers:
+            environ[names[raw_name]] = raw_value.decode("latin-1")
+    except KeyError:
+        count = -1
+    if len(environ) != count:
+        _put_one_by_one(environ, headers)
     return environ
 
+
+# What the environments of a place's requests have in common.
+# PERF: copied, since they come to few places: a tenth of an environment's time.
+_environs: dict[tuple[t.Any, ...], WSGIEnvironment] = {}
+_place_of = itemgetter("scheme", "http_version", "root_path", "server")
+# How many places are remembered.
+_PLACES_KEPT = 64
 
 # What a server need not say, and what that means.
 _NOT_SAID = {
@@ -75,16 +87,28 @@ _NOT_SAID = {
 }
 
 
-@lru_cache(64)
-def _environ_of_place(
-    scheme: str, http_version: str, root_path: str, host: str, port: int | None
-) -> WSGIEnvironment:
-    """What the environments of a place's requests have in common.
+def _at_some_place(scope: Scope) -> tuple[WSGIEnvironment, bytes]:
+    """The environment to fill in and the query, if the place is new or the server said less."""
+    said = {**_NOT_SAID, **scope}
+    if said["server"] is not None:
+        said["server"] = tuple(said["server"])
+    place = _place_of(said)
+    common = _environs.get(place)
+    if common is None:
+        if len(_environs) >= _PLACES_KEPT:
+            _environs.clear()
+        common = _environs[place] = _environ_of_place(*place)
+    environ = common.copy()
+    environ["REQUEST_METHOD"] = said["method"]
+    return environ, said["query_string"]
 
-    PERF: remembered, since they come to few places: a tenth of an environment's time.
-    """
+
+def _environ_of_place(
+    scheme: str, http_version: str, root_path: str, server: tuple[str, int | None] | None
+) -> WSGIEnvironment:
+    host, port = server or ("", None)
     environ = {
-        "SCRIPT_NAME": root_path.encode().decode("latin-1"),
+        "SCRIPT_NAME": root_path.rstrip("/").encode().decode("latin-1"),
         "SERVER_NAME": host,
         "SERVER_PORT": "" if port is None else str(port),
         "SERVER_PROTOCOL": f"HTTP/{http_version}",
@@ -119,28 +143,15 @@ def _below(root_path: str, path: str) -> str:
     return path
 
 
-def _bytes_of_path(scope: Scope, path: str, root_path: str) -> str:
+def _bytes_of_path(environ: WSGIEnvironment, path: str) -> str:
     """The path's bytes as WSGI wants them, those too that are not UTF-8 if the server kept them."""
+    scope = environ["asgi.scope"]
     if "\ufffd" in path and scope.get("raw_path"):
         raw = unquote_to_bytes(scope["raw_path"].partition(b"?")[0])
         # Not if a middleware has changed the one and left the other.
         if raw.decode(errors="replace") == scope["path"]:
-            return _below(root_path.encode().decode("latin-1"), raw.decode("latin-1"))
+            return _below(environ["SCRIPT_NAME"], raw.decode("latin-1"))
     return path.encode("utf-8", "surrogatepass").decode("latin-1")
-
-
-def _put_headers(environ: WSGIEnvironment, headers: t.Collection[tuple[bytes, bytes]]) -> None:
-    # PERF: what is seldom (no name known, a name twice) is seen at the end: a tenth of the whole
-    # environment.
-    names = _environ_names
-    count = len(environ) + len(headers)
-    try:
-        for raw_name, raw_value in headers:
-            environ[names[raw_name]] = raw_value.decode("latin-1")
-    except KeyError:
-        count = -1
-    if len(environ) != count:
-        _put_one_by_one(environ, headers)
 
 
 def _put_one_by_one(environ: WSGIEnvironment, headers: t.Iterable[tuple[bytes, bytes]]) -> None:
