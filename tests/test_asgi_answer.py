@@ -300,6 +300,25 @@ def test_write_and_a_second_start_response_work_as_in_wsgi(app: Flask) -> None:
     asyncio.run(run())
 
 
+def test_the_headers_of_a_wsgi_app_may_be_lists(app: Flask) -> None:
+    def wsgi(environ: t.Any, start_response: t.Any) -> list[bytes]:
+        start_response("200 OK", [["Content-Length", "1"], ["X-A", "1"]])
+        return [b"1"]
+
+    app.wsgi_app = wsgi  # type: ignore[method-assign]
+    answer = asyncio.run(exchange(app, "/"))
+    assert (answer.headers, answer.body) == ({"content-length": "1", "x-a": "1"}, b"1")
+
+
+@pytest.mark.parametrize("size", [0, 1, 1023, 1024, 70_000])
+def test_a_whole_body_is_sent_with_its_length_and_type(app: Flask, size: int) -> None:
+    app.add_url_rule("/", view_func=lambda: Response("." * size, mimetype="text/x-own"))
+    answer = asyncio.run(exchange(app, "/"))
+    assert len(answer.body) == size
+    expected = {"content-type": "text/x-own; charset=utf-8", "content-length": str(size)}
+    assert answer.headers == expected
+
+
 def test_a_stream_stops_when_the_client_goes_away(app: Flask) -> None:
     events = []
 

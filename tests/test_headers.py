@@ -15,6 +15,8 @@ from werkzeug import datastructures as ds
 from werkzeug.http import parse_options_header
 from werkzeug.urls import iri_to_uri
 
+import torsyq.headers
+from torsyq.headers import content_type_items
 from torsyq.headers import EnvironHeaders
 from torsyq.headers import Headers
 from torsyq.headers import is_plain_location
@@ -246,3 +248,15 @@ def test_content_types_are_parsed_as_werkzeug_parses_them(value: str) -> None:
 )
 def test_usual_content_types_are_parsed_as_werkzeug_parses_them(value: str) -> None:
     assert parse_content_type(value) == parse_options_header(value)
+
+
+def test_content_types_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {**torsyq.headers.WIRED}
+    monkeypatch.setattr(torsyq.headers, "WIRED", known)
+    for number in range(3000):
+        items = content_type_items(f"text/x-{number}")
+        assert items == (("Content-Type", f"text/x-{number}; charset=utf-8"),)
+    assert len(known) < 3000
+    known.clear()
+    content_type_items(f"text/x-{'a' * 1000}")
+    assert known == {}

@@ -16,6 +16,7 @@ from werkzeug.wsgi import FileWrapper
 from .body import Chunks
 from .body import OPENING_PAUSE
 from .body import Pieces
+from .headers import WIRED
 from .incoming import Incoming
 from .incoming import Message
 from .incoming import Receive
@@ -121,11 +122,15 @@ def wire_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]
 
     :raises UnicodeEncodeError: one of them cannot be sent.
     """
-    names, wired = _wire_names, []
+    names, known, wired = _wire_names, WIRED, []
     try:
-        for name, value in headers:
-            wired.append((names[name], value.encode("latin-1")))
-    except KeyError:
+        for item in headers:
+            pair = known.get(item)
+            if pair is None:
+                name, value = item
+                pair = names[name], value.encode("latin-1")
+            wired.append(pair)
+    except (KeyError, TypeError):
         return [(_wire_name(name), value.encode("latin-1")) for name, value in headers]
     return wired
 

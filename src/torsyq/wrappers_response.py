@@ -34,6 +34,7 @@ from .headers import check_header
 from .headers import content_type_items
 from .headers import Headers
 from .headers import is_plain_location
+from .headers import LENGTHS
 from .headers import to_uri
 from .json.provider import text_response
 from .lazy import lazy
@@ -49,6 +50,7 @@ if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
+_SHORT = len(LENGTHS)
 _new = object.__new__
 _new_headers = Headers.__new__
 # Headers that sending has no business with.
@@ -363,7 +365,9 @@ class Response(ResponseBase):
         ):
             status, _, headers, body = made
             if type(body) is bytes:
-                start_response(status, [*headers, ("Content-Length", str(len(body)))])
+                size = len(body)
+                length = LENGTHS[size] if size < _SHORT else ("Content-Length", str(size))
+                start_response(status, [*headers, length])
                 return [body]
             if not self.autocorrect_location_header:
                 chunks = body if type(body) is list else Chunks(encode_chunks(body), self.close)
