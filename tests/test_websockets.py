@@ -727,7 +727,7 @@ async def test_a_receive_that_is_given_up_loses_no_message(app: Flask) -> None:
         waiting, another = (asyncio.create_task(websocket.receive()) for _ in range(2))
         await asyncio.sleep(0)
         # Woken by a message and cancelled before it runs.
-        websocket._inbox._put("a")
+        websocket._inbox._admit({"type": "websocket.receive", "text": "a"})
         waiting.cancel()
         await websocket.send(await another)
         await websocket.send(await asyncio.wait_for(websocket.receive(), 5))

@@ -8,6 +8,7 @@ import typing as t
 from collections import deque
 from contextvars import Context
 from contextvars import copy_context
+from threading import get_ident
 
 from .loop import current_loop
 from .loop import Ending
@@ -72,6 +73,12 @@ class Inbox:
         limit: int | None,
     ) -> None:
         self.end: tuple[int, str] | None = None
+        # PERF: read here, and not from the websocket, whose attributes Python finds late, since its
+        # class has a __getattr__ (1 % of an echo).
+        #: Whether the connection is open, or was.
+        self.is_open = False
+        #: The thread of the event loop.
+        self.thread = get_ident()
         #: For what else a sync view waits for, but for coroutines: these end as an async view does.
         self.ending = Ending()
         self.ending.of_coroutines = Ending()
@@ -116,6 +123,7 @@ class Inbox:
 
     def open(self) -> None:
         """Listen to who was accepted."""
+        self.is_open = True
         if self._doorman is None:
             self._begin()
 
@@ -161,7 +169,10 @@ class Inbox:
         if limit is not None and len(data) * 4 > limit and self._is_too_big(data, limit):
             self._is_refusing = True
             return 1009, "message too big"
-        self._put(data)
+        self._messages.append(data)
+        self._size += len(data)
+        if self._readers:
+            self._wake_reader()
         return None
 
     async def _part(self, code: int, reason: str) -> None:
@@ -178,12 +189,6 @@ class Inbox:
 
     def _is_too_big(self, data: str | bytes, limit: int) -> bool:
         return len(data.encode() if isinstance(data, str) else data) > limit
-
-    def _put(self, data: str | bytes) -> None:
-        self._messages.append(data)
-        self._size += len(data)
-        if self._readers:
-            self._wake_reader()
 
     async def get(self) -> str | bytes:
         """The next message.
@@ -218,7 +223,10 @@ class Inbox:
                 raise
         finally:
             self._taker = None
-            if self.end is None:
+            if self._is_watched:
+                # PERF: :meth:`_let_listen`, inlined (1 % of an echo).
+                self.is_known = False
+            elif self.end is None:
                 self._let_listen()
 
     async def _wait(self) -> None:

@@ -68,7 +68,7 @@ def _awaited_or_waited_for(method: F) -> F:
     @wraps(method)
     def wrapper(self: Websocket, *args: t.Any, **kwargs: t.Any) -> t.Any:
         # PERF: a tenth of the time in which the running loop tells its name (Python 3.11).
-        if get_ident() == self._thread:
+        if get_ident() == self._inbox.thread:
             return method(self, *args, **kwargs)
         return waited_for(self._loop, method, self, *args, **kwargs)
 
@@ -134,7 +134,6 @@ class Websocket:
         self._send = send
         self._last_turn = monotonic()
         self._loop = current_loop()
-        self._thread = get_ident()
         self._inbox = Inbox(receive, self._close, max_message_size)
         self._accepting = asyncio.Lock()
         #: Called before accepting, with the headers of the answer.
@@ -218,9 +217,10 @@ class Websocket:
 
         :raises WebsocketDisconnected: the connection is over.
         """
-        call = self._inbox.get if self.accepted else self._receive_first
+        inbox = self._inbox
+        call = inbox.get if inbox.is_open else self._receive_first
         # PERF: _awaited_or_waited_for, inlined here and in 'send' (2 % of an echo).
-        return call() if get_ident() == self._thread else waited_for(self._loop, call)
+        return call() if get_ident() == inbox.thread else waited_for(self._loop, call)
 
     async def _receive_first(self) -> str | bytes:
         await self._accept()
@@ -249,7 +249,7 @@ class Websocket:
         :raises TypeError: *data* is neither text nor bytes.
         :raises WebsocketDisconnected: the connection is over.
         """
-        if get_ident() == self._thread:
+        if get_ident() == self._inbox.thread:
             return self._send_data(data)
         call = Call(self._send_data, data).begin(self._loop)
         try:
@@ -276,10 +276,11 @@ class Websocket:
                 f"A message is a string or bytes, and not a {type(data).__name__}."
                 " To send it as JSON, use 'send_json'."
             )
-        if not self.accepted:
+        inbox = self._inbox
+        if not inbox.is_open:
             await self._accept()
-        if self._inbox.end is not None:
-            raise self._inbox.farewell()
+        if inbox.end is not None:
+            raise inbox.farewell()
         try:
             await self._send(message)
         except Exception as error:
