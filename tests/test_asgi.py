@@ -980,6 +980,24 @@ def test_a_view_may_raise_its_own_limit_and_read_on(app: Flask) -> None:
     assert asyncio.run(run(headers=[(b"host", b"x"), length])) == b"12345" * 9 + b"end"
 
 
+def test_the_limit_of_a_request_class_bounds_what_is_received(app: Flask) -> None:
+    class Small(Request):
+        max_content_length = 10  # type: ignore[assignment]
+
+    app.request_class = Small
+    app.post("/")(lambda: request.get_data())
+
+    async def run() -> Exchange:
+        it = Exchange(app, scope("/", "POST"))
+        for _ in range(9):
+            it.tell(b"12345", more=True)
+        it.tell(b"end")
+        return await it.run()
+
+    it = asyncio.run(run())
+    assert (it.status, it.received) == (413, 3)
+
+
 # Clients that go away.
 
 

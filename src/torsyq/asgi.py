@@ -130,7 +130,7 @@ class Asgi(Lifespan):
             begun = None if "CONTENT_LENGTH" in environ else await receive()
             if begun != NO_BODY:
                 try:
-                    await receive_body(receive, environ, self.config["MAX_CONTENT_LENGTH"], begun)
+                    await receive_body(receive, environ, self._most_of_body(), begun)
                 except ClientDisconnected:
                     return await refuse(send)
         answer = Answer(environ["wsgi.input"], receive, send, doorman)
@@ -164,6 +164,11 @@ class Asgi(Lifespan):
             environ[UNDER_WAY] = False
             if BACKGROUND in environ:
                 begin_all(environ[BACKGROUND])
+
+    def _most_of_body(self) -> int | None:
+        """The limit of bodies that a request begins with: its class may have one of its own."""
+        most: t.Any = self.request_class.max_content_length
+        return most if isinstance(most, int) else self.config["MAX_CONTENT_LENGTH"]
 
     def _new_doorman(self) -> Doorman:
         try:

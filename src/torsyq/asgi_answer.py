@@ -158,7 +158,8 @@ class Answer(Ending):
     is cancelled, and what a worker thread waits for is ended.
     """
 
-    _written: t.Sequence[bytes] = ()
+    # What was given to write(). An answer has its own when there is something.
+    _written: list[bytes] = []
 
     #: Whether the doorman has seen it before.
     is_known = False
@@ -253,7 +254,9 @@ class Answer(Ending):
 
         PERF: so that it need not be made for each answer (1 % of a text's request).
         """
-        self._written = [*self._written, piece]
+        if not self._written:
+            self._written = []
+        self._written.append(piece)
 
     def start(self) -> t.Awaitable[None]:
         """Send status and headers."""
@@ -305,7 +308,7 @@ class Answer(Ending):
                     return []
                 piece = b"".join([*self._written, piece])
                 self.wait_for(Call(self.send_piece, piece).begin(self.loop))
-                self._written = ()
+                self._written = []
             return [*self._written]
         finally:
             if body is not self.to_close and hasattr(body, "close"):
