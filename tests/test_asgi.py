@@ -982,7 +982,7 @@ def test_a_view_may_raise_its_own_limit_and_read_on(app: Flask) -> None:
 
 def test_the_limit_of_a_request_class_bounds_what_is_received(app: Flask) -> None:
     class Small(Request):
-        max_content_length = 10  # type: ignore[assignment]
+        max_content_length = 10
 
     app.request_class = Small
     app.post("/")(lambda: request.get_data())

@@ -43,8 +43,8 @@ from .lazy import is_stock
 from .lifespan import Lifespan
 from .loop import current_ending
 from .loop import serving_loop
-from .loop import settled
-from .loop import within
+from .threads import settled
+from .threads import within
 
 if t.TYPE_CHECKING:
     import asyncio

@@ -15,9 +15,9 @@ from .lazy import is_stock
 from .lazy import stock
 from .loop import is_async
 from .loop import run_coroutine
-from .loop import run_in_thread
 from .loop import twin_of
 from .sansio.app import App
+from .threads import run_in_thread
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,11 +15,11 @@ from .background import name_of
 from .background import without_request
 from .lazy import deferred
 from .lazy import held
-from .loop import end_of
 from .loop import run_coroutine
 from .loop import serving_loop
-from .loop import within
 from .sansio.scaffold import setupmethod
+from .threads import end_of
+from .threads import within
 
 if t.TYPE_CHECKING:
     import asyncio

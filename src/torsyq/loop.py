@@ -1,11 +1,11 @@
-"""Where sync code meets async code: a loop for coroutines, threads for plain functions.
+"""Where sync code waits for async code: the event loop, and who waits for what runs on it.
 
 Flask makes a new event loop for each call of an ``async def`` view, so nothing that belongs to a
 loop outlives the call. Here one loop runs in a thread of its own from the first such call to the
 end of the process, and the thread that needs a coroutine's result waits for it. A connection
 pool or an HTTP client made in one request serves the next.
 
-Under ASGI that loop is the server's, and plain functions run in worker threads.
+Under ASGI that loop is the server's, and plain functions run in worker threads: :mod:`.threads`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import sys
 import threading
 import typing as t
-from contextlib import suppress
 from contextvars import Context
 from contextvars import ContextVar
 from contextvars import copy_context
@@ -22,7 +21,6 @@ from functools import partial
 from functools import wraps
 from inspect import CO_COROUTINE
 from inspect import iscoroutinefunction
-from types import coroutine
 from types import FunctionType
 
 from .greenlets import Latch
@@ -32,12 +30,8 @@ from .lazy import deferred
 
 if t.TYPE_CHECKING:
     import asyncio
-    from concurrent.futures import Executor
-    from concurrent.futures import Future
 else:
     asyncio = deferred("asyncio", globals())
-
-T = t.TypeVar("T")
 
 #: The loop of the ASGI server whose request is being handled.
 serving_loop: ContextVar[asyncio.AbstractEventLoop] = ContextVar("torsyq.serving_loop")
@@ -201,37 +195,6 @@ def _run(
     return call.wait() if ending is None else ending.wait_for(call)
 
 
-@coroutine
-def within(
-    context: Context, work: t.Coroutine[t.Any, t.Any, T], awaited: t.Any = _absent
-) -> t.Generator[t.Any, t.Any, T]:
-    """Await *work*, every step of it in *context*: what it sets there is not set here.
-
-    :param awaited: what it awaits, if it was begun already.
-    """
-    step, value = work.send, None
-    try:
-        while True:
-            try:
-                if awaited is _absent:
-                    awaited = context.run(step, value)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            try:
-                if type(awaited) is Hop:
-                    # Now, since a thread can be in the context only while no step is.
-                    awaited.begin(context)
-                value = yield awaited
-                step = work.send
-            except BaseException as error:
-                step, value = work.throw, error
-            awaited = _absent
-    finally:
-        # An error's traceback holds this frame, and a task holds its error: without this, they hold
-        # each other.
-        del value, awaited
-
-
 def waited_for(
     loop: asyncio.AbstractEventLoop,
     func: t.Callable[..., t.Awaitable[t.Any]],
@@ -361,202 +324,6 @@ class EitherIterator:
         """:meth:`aclose`, where the source was iterated without a loop."""
         if self._is_open:
             _run(self._context or copy_context(), self.aclose)
-
-
-async def run_in_thread(
-    pool: Executor, func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
-) -> t.Any:
-    """Run *func* in a thread of *pool* and wait for it.
-
-    It sees the caller's context variables, and the caller sees what it changed. A thread cannot
-    be stopped: if the caller is cancelled, what the function waits for ends by
-    :data:`current_ending`, and the caller goes on when the function has ended, so that nothing
-    runs beside the clean-up.
-    """
-    ending = Ending()
-    return await Hop(pool, partial(_ended_by, ending, func, *args, **kwargs), ending.come)
-
-
-def _ended_by(
-    ending: Ending, func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
-) -> t.Any:
-    token = current_ending.set(ending)
-    try:
-        return func(*args, **kwargs)
-    finally:
-        # The caller, who sees what was changed, waits for something else from now on.
-        current_ending.reset(token)
-
-
-async def settled(work: t.Any, stop: t.Callable[[], object] | None = None) -> t.Any:
-    """The result of *work*, a future of a pool; a cancelled caller leaves no thread behind.
-
-    :param stop: called where a cancelled caller has to wait for the thread, to tell it so.
-
-    PERF: nothing of the loop's, where :func:`asyncio.wrap_future` and :func:`asyncio.shield` make
-    three futures and take two turns of the loop more.
-    """
-    try:
-        try:
-            await end_of(work)
-        except asyncio.CancelledError:
-            if not work.cancel():
-                if stop is not None:
-                    stop()
-                while not work.done():
-                    # Told twice: the thread goes on all the same.
-                    with suppress(asyncio.CancelledError):
-                        await end_of(work)
-            raise
-        return _result_of(work)
-    finally:
-        # An error's traceback holds this frame: without this, work and error hold each other.
-        del work
-
-
-def _result_of(work: t.Any) -> t.Any:
-    try:
-        return work.result()
-    except Exception:
-        if work.cancelled():
-            # The pool was shut down.
-            raise asyncio.CancelledError() from None
-        raise
-    finally:
-        # As above.
-        del work
-
-
-def end_of(work: t.Any) -> _End:
-    """What the loop can await until *work* is done."""
-    end = _End(asyncio.get_running_loop())
-    work.add_done_callback(end.tell)
-    return end
-
-
-class _End:
-    """A future for one task to await, which another thread may tell that it has come.
-
-    PERF: :class:`asyncio.Future` has the task wait for the loop's next turn, this has it go on
-    in the turn that is told: a turn less of two (a tenth of a sync view's answer over ASGI).
-    """
-
-    # What tells asyncio's tasks that this is a future: see :func:`asyncio.isfuture`.
-    _asyncio_future_blocking = False
-
-    _wakeup: t.Callable[[], object] | None = None
-    _cancelled: asyncio.CancelledError | None = None
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-
-    def tell(self, work: object) -> None:
-        """Say, in any thread, that it has come."""
-        # A loop that is closed waits for nothing.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._wake)
-
-    def _wake(self) -> None:
-        if self._wakeup is not None:
-            wakeup, self._wakeup = self._wakeup, None
-            wakeup()
-
-    # What a task asks of a future.
-
-    def __await__(self) -> t.Generator[t.Any, None, None]:
-        self._asyncio_future_blocking = True
-        yield self
-        self.result()
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        return self._loop
-
-    def add_done_callback(self, wakeup: t.Callable[[_End], object], *, context: Context) -> None:
-        self._wakeup = partial(context.run, wakeup, self)
-
-    def result(self) -> None:
-        if self._cancelled is not None:
-            try:
-                raise self._cancelled
-            finally:
-                # Its traceback holds this frame: without this, it and this one hold each other.
-                self._cancelled = None
-
-    def cancel(self, msg: t.Any = None) -> bool:
-        if not self._note_cancelled(msg):
-            return False
-        self._loop.call_soon(self._wake)
-        return True
-
-    def _note_cancelled(self, msg: t.Any) -> bool:
-        if self._wakeup is None or self._cancelled is not None:
-            return False
-        # COMPAT: AnyIO knows by the message whose cancelling it is.
-        self._cancelled = asyncio.CancelledError(*(() if msg is None else (msg,)))
-        return True
-
-
-class Hop(_End):
-    """A call in a thread of a pool, for a task to await.
-
-    It runs in the context of who awaits it, so that a sync function may set back what another
-    one has set: with the token, which is good in no other context. Where that context is not
-    known, since :func:`within` does not see to it, it runs in a copy, and what it changed is taken
-    over.
-
-    :param stop: called where a task that is cancelled has to wait for the thread, to tell it so.
-    """
-
-    _work: Future[t.Any] | None = None
-    _copy: Context | None = None
-
-    def __init__(
-        self, pool: Executor, call: t.Callable[[], t.Any], stop: t.Callable[[], object]
-    ) -> None:
-        super().__init__(asyncio.get_running_loop())
-        self._pool, self._call, self._stop = pool, call, stop
-
-    def begin(self, context: Context) -> None:
-        """Have the call run in *context*, if it does not in another one."""
-        if self._work is not None:
-            return
-        try:
-            self._work = self._pool.submit(context.run, self._call)
-        except Exception as error:
-            # The task's, when it has begun to wait.
-            from concurrent.futures import Future
-
-            self._work = Future()
-            self._work.set_exception(error)
-        self._work.add_done_callback(self.tell)
-
-    def __await__(self) -> t.Generator[t.Any, None, t.Any]:
-        work = None
-        try:
-            try:
-                yield from super().__await__()
-            finally:
-                work, self._work = self._work, None
-                if self._copy is not None:
-                    adopt(self._copy)
-            return _result_of(work)
-        finally:
-            # An error's traceback holds this frame: without this, work and error hold each other.
-            del work
-
-    def add_done_callback(self, wakeup: t.Callable[[_End], object], *, context: Context) -> None:
-        super().add_done_callback(wakeup, context=context)
-        if self._work is None:
-            self._copy = copy_context()
-            self.begin(self._copy)
-
-    def cancel(self, msg: t.Any = None) -> bool:
-        if not self._note_cancelled(msg):
-            return False
-        # Told when the thread has ended.
-        if not self._work.cancel():  # type: ignore[union-attr]
-            self._stop()
-        return True
 
 
 class Ending:

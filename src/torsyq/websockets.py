@@ -22,8 +22,8 @@ from .loop import adopt
 from .loop import Call
 from .loop import current_ending
 from .loop import current_loop
-from .loop import settled
 from .loop import waited_for
+from .threads import settled
 from .websocket_inbox import Inbox
 from .websocket_inbox import WebsocketDisconnected as WebsocketDisconnected
 
