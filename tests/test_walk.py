@@ -556,6 +556,8 @@ def test_an_error_while_answering_an_error_is_logged(caplog: pytest.LogCaptureFi
 
     assert app.test_client().get("/").status_code == 500
     assert caplog.messages[-1].startswith("Request finalizing failed")
+    # The log's lines name it.
+    assert [record.module for record in caplog.records] == ["app", "app"]
 
 
 @pytest.mark.usefixtures("protocol")

@@ -507,6 +507,10 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
             exc_info=exc_info,
         )
 
+    def _log_unfinished_answer(self) -> None:
+        # COMPAT: here for the same reason.
+        self.logger.exception("Request finalizing failed with an error while handling an error")
+
     def test_cli_runner(self, **kwargs: t.Any) -> FlaskCliRunner:
         """Make a runner that calls the app's commands without a terminal.
 

@@ -82,6 +82,8 @@ class Walk(Calling, Responses):
 
         def log_exception(self, exc_info: ft.ExcInfo) -> None: ...
 
+        def _log_unfinished_answer(self) -> None: ...
+
     @stock
     def wsgi_app(
         self, environ: WSGIEnvironment, start_response: StartResponse
@@ -343,7 +345,7 @@ class Walk(Calling, Responses):
             if not from_error_handler:
                 abandon(response)
                 raise
-            self.logger.exception("Request finalizing failed with an error while handling an error")
+            self._log_unfinished_answer()
         return response
 
     async def finalize_request_async(
@@ -369,7 +371,7 @@ class Walk(Calling, Responses):
             if not from_error_handler:
                 abandon(response)
                 raise
-            self.logger.exception("Request finalizing failed with an error while handling an error")
+            self._log_unfinished_answer()
         return response
 
     @stock
