@@ -7,6 +7,7 @@ import gc
 import io
 import re
 import sys
+import traceback
 import typing as t
 import weakref
 from datetime import timedelta
@@ -558,6 +559,51 @@ def test_an_error_while_answering_an_error_is_logged(caplog: pytest.LogCaptureFi
     assert caplog.messages[-1].startswith("Request finalizing failed")
     # The log's lines name it.
     assert [record.module for record in caplog.records] == ["app", "app"]
+
+
+@pytest.mark.usefixtures("protocol")
+@pytest.mark.parametrize("kind", ["sync view, async handler", "async view, sync handler"])
+def test_a_handler_is_called_where_its_error_is_being_handled(
+    caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """``logger.exception()``, ``sys.exc_info()`` and a bare ``raise`` find the error."""
+    app = Flask("handled")
+
+    def fail(error: type[Exception]) -> t.NoReturn:
+        raise error("here")
+
+    def log(error: Exception) -> str:
+        app.logger.exception("seen")
+        return "handled"
+
+    def again(error: Exception) -> str:
+        raise
+
+    async def fail_async(error: type[Exception]) -> t.NoReturn:
+        fail(error)
+
+    async def log_async(error: Exception) -> str:
+        return log(error)
+
+    async def again_async(error: Exception) -> str:
+        return again(error)
+
+    views = (fail, log_async, again_async), (fail_async, log, again)
+    view, logging_handler, raising_handler = views[kind.startswith("async")]
+    app.add_url_rule("/log", view_func=view, endpoint="log", defaults={"error": ValueError})
+    app.add_url_rule("/again", view_func=view, endpoint="again", defaults={"error": KeyError})
+    app.register_error_handler(ValueError, logging_handler)
+    app.register_error_handler(KeyError, raising_handler)
+
+    assert app.test_client().get("/log").text == "handled"
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    frames = traceback.extract_tb(record.exc_info[2])
+    # Where it was raised, and nothing of how the handler was called.
+    assert frames[-1].name == "fail"
+    assert not {"amid", "amid_async"} & {frame.name for frame in frames}
+    assert app.test_client().get("/again").status_code == 500
+    assert repr(caplog.records[-1].exc_info[1]) == "KeyError('here')"  # type: ignore[index]
 
 
 @pytest.mark.usefixtures("protocol")

@@ -23,6 +23,8 @@ from inspect import CO_COROUTINE
 from inspect import iscoroutinefunction
 from types import FunctionType
 
+from .amid import amid_async
+from .amid import amid_error
 from .greenlets import Latch
 from .greenlets import new_latch
 from .greenlets import start_thread
@@ -191,7 +193,7 @@ def _run(
         ending = ending.of_coroutines or ending
         if ending.has_come:
             ending = None
-    call = Call(func, *args, **(kwargs or {})).begin(loop, context)
+    call = Call(*amid_error(func, amid_async), *args, **(kwargs or {})).begin(loop, context)
     return call.wait() if ending is None else ending.wait_for(call)
 
 

@@ -12,6 +12,8 @@ from contextvars import copy_context
 from functools import partial
 from types import coroutine
 
+from .amid import amid
+from .amid import amid_error
 from .lazy import deferred
 from .loop import adopt
 from .loop import current_ending
@@ -40,7 +42,9 @@ async def run_in_thread(
     runs beside the clean-up.
     """
     ending = Ending()
-    return await Hop(pool, partial(_ended_by, ending, func, *args, **kwargs), ending.come)
+    return await Hop(
+        pool, partial(_ended_by, ending, *amid_error(func, amid), *args, **kwargs), ending.come
+    )
 
 
 def _ended_by(
