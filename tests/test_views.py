@@ -195,6 +195,33 @@ def test_no_way_to_an_async_class_leads_past_a_decorator(app: Flask) -> None:
     assert client.get("/?token=1").text == "secret"
 
 
+def refuse(*args: t.Any, **kwargs: t.Any) -> t.NoReturn:
+    abort(401)
+
+
+@pytest.mark.usefixtures("protocol")
+@pytest.mark.parametrize("where", ["subclass", "instance", "MethodView"])
+def test_a_replaced_dispatch_request_is_called(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """SECURITY: also of a class with async methods, which else are called by themselves."""
+
+    class Secret(MethodView):
+        def __init__(self) -> None:
+            if where == "instance":
+                self.dispatch_request = wraps(self.dispatch_request)(refuse)  # type: ignore[method-assign]
+
+        async def get(self) -> str:
+            return "secret"
+
+    if where != "instance":
+        cls: type[MethodView] = Secret if where == "subclass" else MethodView
+        replaced = wraps(cls.dispatch_request)(lambda self, **kwargs: refuse())
+        monkeypatch.setattr(cls, "dispatch_request", replaced)
+    app.add_url_rule("/", view_func=Secret.as_view("secret"))
+    assert app.test_client().get("/").status_code == 401
+
+
 def test_an_app_with_its_own_ensure_sync_is_asked_each_time(app: Flask) -> None:
     asked = []
 

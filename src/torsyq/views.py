@@ -146,9 +146,11 @@ class MethodView(View):
         return super()._has_async() or any(is_async(method) for method in methods if method)
 
     def _chosen(self) -> t.Callable[..., t.Any]:
-        # Where dispatch_request is replaced, it must be called.
-        is_ours = type(self).dispatch_request is MethodView.dispatch_request
-        return self._method() if is_ours else self.dispatch_request
+        # SECURITY: where dispatch_request is replaced, be it on the instance or on MethodView itself,
+        # it must be called: it may ask for a login.
+        dispatch = self.dispatch_request
+        is_ours = getattr(dispatch, "__func__", None) is _own_dispatch
+        return self._method() if is_ours else dispatch
 
     def _method(self) -> t.Callable[..., t.Any]:
         method = request.method
@@ -157,3 +159,6 @@ class MethodView(View):
             meth = getattr(self, "get", None)
         assert meth is not None, f"Unimplemented method {method!r}"
         return meth  # type: ignore[no-any-return]
+
+
+_own_dispatch = MethodView.dispatch_request
