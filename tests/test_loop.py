@@ -260,6 +260,19 @@ def test_a_twin_is_of_one_function_alone() -> None:
     assert [twin_of(other) for other in others] == [None] * 5
 
 
+def test_a_twin_is_not_of_another_function_of_the_same_code() -> None:
+    """SECURITY: the views of two classes have the same code, and one may guard the other."""
+
+    def new(name: str) -> t.Callable[[], str]:
+        return lambda: name
+
+    async def twin() -> None: ...
+
+    plain, guard = new("plain"), new("guard")
+    set_twin(plain, twin)
+    assert twin_of(functools.update_wrapper(guard, plain)) is None
+
+
 # Iterators of either kind.
 
 

@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 import typing as t
+import weakref
 from contextvars import Context
 from contextvars import ContextVar
 from contextvars import copy_context
@@ -39,7 +40,7 @@ else:
 serving_loop: ContextVar[asyncio.AbstractEventLoop] = ContextVar("torsyq.serving_loop")
 
 _absent: t.Any = object()
-_no_twin = None, None
+_no_twin = lambda: None, None
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -122,7 +123,7 @@ def is_async(func: t.Callable[..., t.Any]) -> bool:
 
 def set_twin(func: t.Any, twin: t.Callable[..., t.Any]) -> None:
     """Have *twin* awaited on an event loop, where the sync *func* would need a thread."""
-    func._twin = func.__code__, twin
+    func._twin = weakref.ref(func), twin
 
 
 def twin_of(func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any] | None:
@@ -133,8 +134,8 @@ def twin_of(func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any] | None:
     """
     if type(func) is not FunctionType:
         return None
-    code, twin = func.__dict__.get("_twin", _no_twin)
-    return twin if code is func.__code__ else None
+    whose, twin = func.__dict__.get("_twin", _no_twin)
+    return twin if whose() is func else None
 
 
 def runs_here(loop: asyncio.AbstractEventLoop) -> bool:
