@@ -55,6 +55,11 @@ def test_a_header_with_an_underscore_does_not_pass_for_one_with_a_hyphen() -> No
     assert not any("FORWARDED" in key for key in environ)
 
 
+def test_a_header_does_not_pass_for_another_whose_capitals_are_the_same() -> None:
+    environ = make_environ(scope(headers=headers(("x-acce\xdf", "admin"))))
+    assert not any("ACCE" in key for key in environ)
+
+
 @given(
     st.lists(
         st.tuples(

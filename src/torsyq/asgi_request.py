@@ -170,8 +170,9 @@ _environ_names: dict[bytes, str] = {}
 
 
 def _environ_name(raw_name: bytes) -> str | None:
-    # SECURITY: "X_Forwarded_For" would pass for "X-Forwarded-For", which proxies guard.
-    if b"_" in raw_name:
+    # SECURITY: "X_Forwarded_For" would pass for "X-Forwarded-For", which proxies guard. So would
+    # a name with "ß", whose capital is "SS".
+    if b"_" in raw_name or not raw_name.isascii():
         return None
     name = raw_name.decode("latin-1").upper().replace("-", "_")
     if name not in _unnamed:
