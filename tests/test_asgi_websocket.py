@@ -151,8 +151,10 @@ def test_a_websocket_is_one_whatever_its_scheme_is_called(
 
 
 @on_loop
-async def test_a_websocket_of_an_extension_is_a_bad_request(app: Flask) -> None:
+@pytest.mark.parametrize("options", [True, False])
+async def test_a_websocket_of_an_extension_is_a_bad_request(app: Flask, options: bool) -> None:
     """SECURITY: its view counts on what guards requests, such as ``before_request``."""
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = options
     app.route("/theirs", websocket=True)(lambda: "secret")
     async with Wire(app, "/theirs") as wire:
         status, _, body = await wire.refused()
@@ -165,6 +167,14 @@ def test_a_get_for_a_websocket_is_a_bad_request(app: Flask) -> None:
         """Never called."""
 
     assert app.test_client().get("/talk").status_code == 400
+
+
+def test_a_websocket_of_an_extension_is_answered_on_wsgi(app: Flask) -> None:
+    """Also where no route answers OPTIONS by itself, which is what ours have in common."""
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.route("/theirs", websocket=True)(lambda: "taken")
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    assert app.test_client().get("/theirs", headers=upgrade).text == "taken"
 
 
 @on_loop

@@ -43,6 +43,7 @@ from .logging import printable
 from .loop import is_async
 from .loop import twin_of
 from .responses import abandon
+from .sansio.websockets import is_ours
 from .sessions import SecureCookieSessionInterface
 from .signals import got_request_exception
 from .signals import got_websocket_exception
@@ -219,9 +220,8 @@ class WebsocketWalk(Asgi):
         if handshake.routing_exception is not None:
             self.raise_routing_exception(handshake)
         rule: t.Any = handshake.url_rule
-        if getattr(rule, "provide_automatic_options", True):
-            # SECURITY: its view takes the socket within a request, behind the before_request
-            # functions, which are not called here.
+        if not is_ours(rule):
+            # SECURITY: the before_request functions, which guard its view, are not called here.
             raise BadRequest(_OF_EXTENSION)
         view = self.view_functions[rule.endpoint]
         rv = await self._call_view(ctx.websocket, view, handshake.view_args or {})

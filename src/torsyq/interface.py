@@ -5,17 +5,16 @@ from __future__ import annotations
 import typing as t
 
 from .calling import may_be_awaited
+from .sansio.websockets import is_ours
 
 if t.TYPE_CHECKING:
-    from werkzeug.routing import Rule
-
     from .app import Flask
 
 
 def beyond_wsgi(app: Flask) -> list[str]:
     """What *app* contains that WSGI does not serve, or not fully."""
     found = {
-        "WebSockets": any(map(_is_ours, app.url_map.iter_rules())),
+        "WebSockets": any(map(is_ours, app.url_map.iter_rules())),
         "streamed bodies": app._streaming_rules,
         "serving hooks": app.before_serving_funcs
         or app.after_serving_funcs
@@ -38,8 +37,3 @@ def better_on_asgi(app: Flask) -> list[str]:
     elif any(map(may_be_awaited, app._functions())):
         found.append("async hooks")
     return found
-
-
-def _is_ours(rule: Rule) -> bool:
-    # Extensions that speak WebSocket under WSGI have routes of their own, with OPTIONS.
-    return rule.websocket and not getattr(rule, "provide_automatic_options", True)

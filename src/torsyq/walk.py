@@ -44,6 +44,7 @@ from .loop import is_async
 from .responses import abandon
 from .responses import answers_by_itself
 from .responses import Responses
+from .sansio.websockets import is_ours
 from .sessions import SessionInterface
 from .signals import appcontext_tearing_down
 from .signals import got_request_exception
@@ -268,7 +269,7 @@ class Walk(Calling, Responses):
         rule: t.Any = request.url_rule
         if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
             return self.make_default_options_response()
-        if rule.websocket and not getattr(rule, "provide_automatic_options", True):
+        if rule.websocket and is_ours(rule):
             raise BadRequest(_WEBSOCKET)
         endpoint = rule.endpoint
         view = self.view_functions[endpoint]
@@ -292,7 +293,7 @@ class Walk(Calling, Responses):
         rule: t.Any = request.url_rule
         if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
             return _called(self.make_default_options_response)
-        if rule.websocket and not getattr(rule, "provide_automatic_options", True):
+        if rule.websocket and is_ours(rule):
             raise BadRequest(_WEBSOCKET)
         endpoint = rule.endpoint
         view = self.view_functions[endpoint]

@@ -305,8 +305,11 @@ class App(Websockets):
 
         options["endpoint"] = endpoint
         stream_body = options.pop("stream_body", False)
+        is_ours = options.pop("_is_ours", False)
         url_rule = self.url_rule_class(rule, methods=accepted | required, **options)
         url_rule.provide_automatic_options = provide_automatic_options  # type: ignore[attr-defined]
+        if is_ours:
+            url_rule.is_websocket_of_ours = True  # type: ignore[attr-defined]
         if stream_body:
             url_rule.stream_body = self._streaming_rules = True  # type: ignore[attr-defined]
         known = self.view_functions.get(endpoint)

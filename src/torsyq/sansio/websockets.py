@@ -19,6 +19,15 @@ T_teardown = t.TypeVar("T_teardown", bound=ft.TeardownCallable)
 T_websocket = t.TypeVar("T_websocket", bound=ft.WebsocketCallable)
 
 
+def is_ours(rule: t.Any) -> bool:
+    """Whether *rule* is the WebSocket's of one of these routes.
+
+    SECURITY: an extension has its own (``route("/", websocket=True)``). Its view takes the socket
+    within a request, and is guarded as requests are.
+    """
+    return getattr(rule, "is_websocket_of_ours", False)
+
+
 class Websockets(Scaffold):
     """A scaffold on which WebSockets can be registered."""
 
@@ -93,6 +102,7 @@ class Websockets(Scaffold):
             provide_automatic_options=False,
             websocket=True,
             methods=["GET"],
+            _is_ours=True,
             **options,
         )
 
