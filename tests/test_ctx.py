@@ -198,6 +198,28 @@ def test_an_interface_that_opens_its_own_way_is_asked_at_once(
     assert opened == ["/"]
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_session_is_opened_before_the_url_is_matched(
+    app: Flask, anyclient: FlaskClient, fails: bool
+) -> None:
+    """So where opening fails, none of the route's hooks and handlers is asked."""
+    seen = []
+
+    class Sessions(SecureCookieSessionInterface):
+        def open_session(self, app: Flask, request: torsyq.Request) -> t.Any:
+            seen.append((request.endpoint, request.view_args))
+            if fails:
+                raise OSError("The store does not answer.")
+            return super().open_session(app, request)
+
+    app.session_interface = Sessions()
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.add_url_rule("/<int:n>", endpoint="n", view_func=lambda n: f"{request.endpoint} {n}")
+    app.register_error_handler(500, lambda error: f"{request.endpoint}")
+    assert anyclient.get("/5").text == ("None" if fails else "n 5")
+    assert seen == [(None, None)]
+
+
 def test_a_session_without_a_key_is_a_null_session(app: Flask) -> None:
     app.secret_key = None
     with app.test_request_context(), pytest.raises(RuntimeError, match="no secret key was set"):

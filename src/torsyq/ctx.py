@@ -292,7 +292,13 @@ class RequestContext(_Pushable):
             # its store may be what fails, after a long wait.
             self._session_is_open = True
             self._session = None
+            # Who opens it, or fails to, knows no rule yet. On the event loop there is one already,
+            # which decided on the walk.
+            request = self.request
+            matched = request.url_rule, request.view_args
+            request.url_rule = request.view_args = None
             self._session = self._open_session()
+            request.url_rule, request.view_args = matched
 
     # The session without marking it as accessed, opened when first read.
     _session = shared(_open_session)
