@@ -190,6 +190,14 @@ def test_a_request_over_rsgi(app: Flask) -> None:
     assert one.environ["REMOTE_ADDR"] == "/run/socket"
 
 
+@pytest.mark.parametrize("text", ["\xe9", "\u049b"])
+def test_a_query_over_rsgi_need_not_be_quoted(app: Flask, text: str) -> None:
+    app.get("/")(lambda: request.args["a"])
+    protocol = Http()
+    ask(app, Scope(query_string=f"a={text}"), protocol)
+    assert (protocol.answer[0], protocol.answer[2]) == (200, text.encode())
+
+
 def test_the_end_of_the_body_is_followed_by_the_client_s_leaving(app: Flask) -> None:
     left: list[str] = []
 

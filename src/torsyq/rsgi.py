@@ -123,7 +123,8 @@ def _scope(scope: t.Any, kind: str) -> dict[str, t.Any]:
         "http_version": scope.http_version,
         "scheme": scope.scheme,
         "path": scope.path,
-        "query_string": scope.query_string.encode("latin-1"),
+        # Granian decodes bytes that a client should have quoted from UTF-8.
+        "query_string": scope.query_string.encode(),
         "root_path": "",
         "headers": headers,
         "server": _address(scope.server),
