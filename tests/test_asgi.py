@@ -263,7 +263,8 @@ def test_a_context_of_the_app_s_own_is_pushed_and_popped_by_its_own_methods() ->
 
     class Custom(Flask):
         def request_context(self, environ: t.Any) -> RequestContext:
-            return Context(self, environ)
+            own = "HTTP_X_OWN" in environ
+            return (Context if own else RequestContext)(self, environ)
 
     app = Custom("custom")
 
@@ -272,8 +273,10 @@ def test_a_context_of_the_app_s_own_is_pushed_and_popped_by_its_own_methods() ->
         events.append("view")
         return ""
 
-    get(app)
-    assert events == ["push", "view", "pop"]
+    own = [(b"x-own", b"1")]
+    for headers in [], own, [], own:
+        get(app, headers=headers)
+    assert events == ["view", "push", "view", "pop"] * 2
 
 
 def test_a_view_that_becomes_async_or_sync_later_is_answered(app: Flask) -> None:

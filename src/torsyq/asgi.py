@@ -297,10 +297,10 @@ class Asgi(Lifespan):
         known = self._known.loop_walks.get(endpoint)
         if known is None or known[0] is not view:
             funcs = chain((view,), self._hooks((None, *ctx.request.blueprints)))
-            # A context of the app's own may have a push and a pop of its own, which are sync.
-            known = view, type(ctx) is RequestContext and any(map(may_be_awaited, funcs))
+            known = view, any(map(may_be_awaited, funcs))
             self._known.loop_walks[endpoint] = known
-        return known[1]
+        # A context of the app's own may have a push and a pop of its own, which are sync.
+        return known[1] and type(ctx) is RequestContext
 
     def _hooks(self, names: tuple[str | None, ...]) -> Iterable[t.Any]:
         registries: tuple[t.Mapping[t.Any, t.Iterable[t.Any]], ...] = (
