@@ -342,11 +342,21 @@ def test_what_clients_make_up_fills_no_memory() -> None:
 
 def test_what_clients_write_at_length_fills_no_memory() -> None:
     app = plain_app(torsyq)
-    app.get("/")(lambda: request.url)
+
+    @app.get("/")
+    def page() -> torsyq.Response:
+        assert len(request.url) > 0
+        response = send_file(__file__, mimetype=request.mimetype)
+        response.headers[request.mimetype.replace("/", "-")] = "1"
+        return response
 
     def visit(number: int) -> None:
         own = f"n{number}"
-        headers = [("Host", f"{own}.{'a.' * 20_000}example"), (f"X-{own}{'a' * 40_000}", own)]
+        headers = [
+            ("Host", f"{own}.{'a.' * 20_000}example"),
+            (f"X-{own}{'a' * 40_000}", own),
+            ("Content-Type", f"text/{own}{'a' * 40_000}"),
+        ]
         for lane in LANES.values():
             lane(app, Ask(b"/", headers=headers))
 

@@ -51,8 +51,9 @@ SENT_AT_ONCE = 64 * 1024
 # After so many pieces of a stream, others have their turn.
 _BREATH = 16
 
-# How many names of headers are remembered.
+# How many names of headers are remembered, and how long ones.
 _NAMES_KEPT = 1024
+_LENGTH_KEPT = 64
 
 
 class Guest(t.Protocol):
@@ -141,7 +142,8 @@ _wire_names: dict[str, bytes] = {}
 
 def _wire_name(name: str) -> bytes:
     wired = name.lower().encode("latin-1")
-    if len(_wire_names) < _NAMES_KEPT:
+    # SECURITY: clients could fill the memory, where an app hands on what they or others name so.
+    if len(_wire_names) < _NAMES_KEPT and len(name) <= _LENGTH_KEPT:
         _wire_names[name] = wired
     return wired
 

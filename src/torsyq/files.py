@@ -31,6 +31,7 @@ from .dates import http_date
 from .headers import check_header
 from .headers import content_type_items
 from .headers import Headers
+from .headers import LONGEST_TYPE_KEPT
 from .wrappers import Response
 
 if t.TYPE_CHECKING:
@@ -215,7 +216,9 @@ def _make_headers(
             headers.append(("Content-Encoding", encoding))
     else:
         check_header("Content-Type", mimetype)
-    described, etag = _describe(path, size, mtime, mimetype, disposition)
+    # SECURITY: clients could fill the memory.
+    describe = _describe if len(mimetype) <= LONGEST_TYPE_KEPT else _describe.__wrapped__
+    described, etag = describe(path, size, mtime, mimetype, disposition)
     headers += described
     headers += _describe_caching(path, options.get("max_age"))
     if options.get("etag", True):

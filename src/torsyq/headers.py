@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import typing as t
-from functools import lru_cache
 from urllib.parse import quote
 
 from werkzeug import datastructures as ds
@@ -207,25 +206,30 @@ LENGTHS = tuple(("Content-Length", str(size)) for size in range(1024))
 #: PERF: a pair looked up instead of its name looked up and its value encoded: 1 % of a text's request.
 WIRED = {item: (b"content-length", item[1].encode()) for item in LENGTHS}
 
-# How many of them are remembered, and how long ones.
+# How many of them are remembered; how many media types, and how long ones.
 _WIRED_KEPT = 2048
-_LENGTH_KEPT = 64
+_TYPES_KEPT = 128
+LONGEST_TYPE_KEPT = 128
 
 
-@lru_cache(128)
-def content_type_items(mimetype: str) -> tuple[tuple[str, str]]:
-    """The header that names *mimetype*, with the charset where one belongs, as a list of one.
+class _ContentTypeItems(dict[str, tuple[tuple[str, str]]]):
+    def __missing__(self, mimetype: str) -> tuple[tuple[str, str]]:
+        content_type = get_content_type(mimetype, "utf-8")
+        check_header("Content-Type", content_type)
+        item = "Content-Type", content_type
+        # SECURITY: whoever names the type of what is sent back could fill the memory.
+        if len(mimetype) <= LONGEST_TYPE_KEPT:
+            if len(self) >= _TYPES_KEPT:
+                self.clear()
+            self[mimetype] = (item,)
+            if content_type.isascii() and len(WIRED) < _WIRED_KEPT:
+                WIRED[item] = b"content-type", content_type.encode()
+        return (item,)
 
-    :raises ValueError: it contains CR, LF or NUL.
-    """
-    content_type = get_content_type(mimetype, "utf-8")
-    check_header("Content-Type", content_type)
-    item = "Content-Type", content_type
-    # SECURITY: whoever names the type of what is sent back could fill the memory.
-    is_short = len(content_type) <= _LENGTH_KEPT
-    if is_short and content_type.isascii() and len(WIRED) < _WIRED_KEPT:
-        WIRED[item] = b"content-type", content_type.encode()
-    return (item,)
+
+#: The header that names a mimetype, with the charset where one belongs, as a list of one.
+#: Raises ValueError where it contains CR, LF or NUL.
+content_type_items = _ContentTypeItems().__getitem__
 
 
 _one_option = re.compile(r"([^;]*);[ \t]*([A-Za-z]+)=([A-Za-z0-9_.\-]+)[ \t]*", re.ASCII).fullmatch
