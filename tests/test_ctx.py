@@ -14,6 +14,8 @@ from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import Forbidden
 from werkzeug.exceptions import NotFound
+from werkzeug.routing import BaseConverter
+from werkzeug.routing import ValidationError
 
 import torsyq
 from torsyq import after_this_request
@@ -345,6 +347,39 @@ def test_matching_is_kept_for_dispatching(app: Flask) -> None:
         assert isinstance(request.routing_exception, NotFound)
         with pytest.raises(NotFound):
             app.dispatch_request()
+
+
+def test_a_converter_may_look_at_the_request_and_keep_things_in_g(
+    app: Flask, anyclient: FlaskClient
+) -> None:
+    """SECURITY: it may be what tells who may see a page."""
+
+    class Own(BaseConverter):
+        def to_python(self, value: str) -> str:
+            if has_request_context() and "token" not in request.args:
+                raise ValidationError()
+            return value
+
+    class Careful(Own):
+        def to_python(self, value: str) -> str:
+            try:
+                return super().to_python(value)
+            except RuntimeError:
+                return "no request"
+
+    class Kept(Own):
+        def to_python(self, value: str) -> str:
+            g.user = value
+            return super().to_python(value)
+
+    app.url_map.converters.update(own=Own, careful=Careful, kept=Kept)
+    for kind in "own", "careful", "kept":
+        rule = f"/{kind}/<{kind}:name>"
+        app.add_url_rule(rule, endpoint=kind, view_func=lambda name: f"{name} {g.get('user')}")
+    for kind in "own", "careful", "kept":
+        assert anyclient.get(f"/{kind}/Abai").status_code == 404
+        seen = "Abai" if kind == "kept" else None
+        assert anyclient.get(f"/{kind}/Abai?token=1").text == f"Abai {seen}"
 
 
 def test_a_map_of_werkzeugs_own_class_is_used(anyclient: FlaskClient) -> None:

@@ -30,6 +30,7 @@ from werkzeug.routing import MapAdapter as WerkzeugMapAdapter
 from werkzeug.routing import Rule
 from werkzeug.routing import RuleFactory
 from werkzeug.routing import ValidationError
+from werkzeug.routing.converters import DEFAULT_CONVERTERS
 from werkzeug.routing.matcher import State
 from werkzeug.routing.matcher import StateMachineMatcher
 from werkzeug.wsgi import get_host
@@ -62,6 +63,7 @@ _PLAIN_HOST = re.compile(
 _HOSTS_KEPT = 256
 _LENGTH_KEPT = 259
 _HTTP = frozenset({"http", "https"})
+_WERKZEUGS = frozenset(DEFAULT_CONVERTERS.values())
 _building_order = methodcaller("build_compare_key")
 _STANDARD_PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443"}
 #: Where the warnings module notes what it has shown.
@@ -77,7 +79,7 @@ _PLANNED = frozenset(
 class Plan:
     """What a map has prepared. Made by the map, never changed but for the recipes filled in."""
 
-    __slots__ = ("endings", "merge_slashes", "recipes", "static", "tree")
+    __slots__ = ("endings", "has_own_converters", "merge_slashes", "recipes", "static", "tree")
 
     def __init__(self, url_map: Map) -> None:
         self.merge_slashes = url_map.merge_slashes
@@ -89,6 +91,13 @@ class Plan:
         self.endings: dict[str, tuple[Node, tuple[Ending, ...]]] = {}
         #: How to build the URLs of an endpoint, filled in at first need.
         self.recipes: dict[t.Any, tuple[Recipe, ...]] = {}
+        #: Whether a converter is not Werkzeug's, which look at nothing but their part of the path.
+        self.has_own_converters = not _WERKZEUGS.issuperset(
+            type(converter)
+            for rules in url_map._rules_by_endpoint.values()
+            for rule in rules
+            for converter in rule._converters.values()
+        )
         domain = url_map._plain_domain()
         if domain is not None:
             self.tree = compile_tree(domain.static.get("") or State(), url_map._rivals)
