@@ -10,6 +10,7 @@ import typing as t
 from functools import wraps
 
 import pytest
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import Forbidden
 from werkzeug.exceptions import NotFound
 
@@ -607,6 +608,26 @@ async def test_a_response_that_refuses_is_closed(live: Flask) -> None:
         async with Wire(live, f"/{how}") as wire:
             assert (await wire.refused())[0] == expected
     assert closed == [*ways]
+
+
+@on_loop
+@pytest.mark.parametrize("value", ["\u049b", "a\r\nX-Evil: 1"])
+async def test_a_response_that_cannot_be_sent_refuses_with_500(live: Flask, value: str) -> None:
+    """SECURITY: nor does one that writes its headers by itself, which no setter has seen."""
+
+    class Own(Response):
+        def get_wsgi_headers(self, environ: t.Any) -> Headers:
+            headers = Headers()
+            headers._list = [("X-A", value)]
+            return headers
+
+    @live.websocket("/talk")
+    async def talk() -> Response:
+        return Own("no")
+
+    async with Wire(live, "/talk") as wire:
+        status, headers, _ = await wire.refused()
+    assert (status, "x-a" in dict(headers)) == (500, False)
 
 
 @on_loop

@@ -34,6 +34,7 @@ from .asgi_request import Scope
 from .ctx_websocket import WebsocketContext
 from .globals import _cv_websocket
 from .globals import request
+from .headers import check_header
 from .headers import Headers
 from .helpers import _CollectErrors
 from .lazy import deferred
@@ -151,14 +152,18 @@ class WebsocketWalk(Asgi):
     async def _run_websocket(self, ctx: WebsocketContext) -> BaseException | None:
         """Walk, and end the connection; what the teardown functions are to be told of."""
         error: BaseException | None = None
+        response: Response | None = None
         try:
             try:
                 await ctx.push_async()
                 response = await self.full_dispatch_websocket()
+                await self._end_websocket(ctx.websocket, response)
             except Exception as exc:
+                if response is not None:
+                    abandon(response)
+                    response = None
                 error = exc
                 response = await self.handle_websocket_exception(exc)
-            try:
                 await self._end_websocket(ctx.websocket, response)
             finally:
                 if response is not None:
@@ -418,10 +423,13 @@ class WebsocketWalk(Asgi):
         if not response.is_sequence:
             # What is streamed may wait.
             await self._in_thread(response.make_sequence)
+        headers = response.get_wsgi_headers(websocket.request.environ)
+        for name, value in headers:
+            check_header(name, value)
         start = {
             "type": "websocket.http.response.start",
             "status": response.status_code,
-            "headers": wire_headers(response.get_wsgi_headers(websocket.request.environ)),
+            "headers": wire_headers(headers),
         }
         body = {"type": "websocket.http.response.body", "body": response.get_data()}
         websocket._inbox.close(1000, "")
