@@ -1370,6 +1370,36 @@ def test_a_request_that_matches_nothing_is_freed_without_the_cycle_collector(
         gc.enable()
 
 
+def test_a_request_is_freed_though_the_error_of_its_stream_is_held(app: Flask) -> None:
+    """As a server may hold it, or a cycle in what the app did."""
+    seen: list[weakref.ref[Request]] = []
+
+    class Watched(Request):
+        def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+            super().__init__(*args, **kwargs)
+            seen.append(weakref.ref(self))
+
+    app.request_class = Watched
+
+    @app.get("/")
+    async def index() -> str:
+        return "For its sake requests are matched before it is known where they are to walk."
+
+    @app.get("/broken")
+    def broken() -> t.Iterator[str]:
+        yield "begun"
+        raise ZeroDivisionError
+
+    gc.disable()
+    try:
+        with pytest.raises(ZeroDivisionError) as caught:
+            get(app, "/broken")
+        assert [ref() for ref in seen] == [None, None]
+        del caught
+    finally:
+        gc.enable()
+
+
 def test_an_unknown_kind_of_connection_is_refused(app: Flask) -> None:
     async def send(message: t.Any) -> None:
         raise AssertionError("nothing is answered")

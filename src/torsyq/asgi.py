@@ -230,6 +230,8 @@ class Asgi(Lifespan):
         if ctx is not None:
             # The walk in a thread makes its own. This one and its error would hold each other.
             ctx.request.routing_exception = None
+            # Nor may what fails there hold it: its traceback holds this frame.
+            ctx = None
         work = self._in_thread(self._walk_in_thread, environ, answer, stop=answer.come)
         answer.body = yield from work
 
