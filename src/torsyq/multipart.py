@@ -22,8 +22,8 @@ from werkzeug.http import parse_options_header
 # Werkzeug feeds its decoder this much at a time, and counts it against the limit of a field.
 _CHUNK = 64 * 1024
 _MOST_HEADERS = 8 * 1024
-# Of a delimiter, this much of its end is searched for.
-_MOST_SOUGHT = 32
+# Of a delimiter, this much of its end is searched for: all of it, as long as RFC 2046 (5.1.1) has it.
+_MOST_SOUGHT = 72
 
 _plain_disposition = re.compile(
     r'form-data; name="([^"\\%]*)"(?:; filename="([^"\\%]*)")?'
@@ -95,7 +95,7 @@ def parse_plain(
 def _find_all(body: bytes, delimiter: bytes) -> list[int]:
     """Where *delimiter* is in *body*; nothing where that is not plain to see."""
     found = []
-    # PERF: searching from behind is half the work (CPython's two algorithms): a quarter of an
+    # PERF: searching from behind is less work (CPython has two algorithms): up to a quarter of an
     # upload of 1 MB.
     # SECURITY: a long string would let a client make it quadratic. So its end is searched for.
     tail = delimiter[-_MOST_SOUGHT:]
