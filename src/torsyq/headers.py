@@ -200,7 +200,7 @@ def to_uri(location: str) -> str:
 
 #: The headers of short bodies' lengths.
 #: PERF: made once, as numbers are written slowly: 1 % of a text's request.
-LENGTHS = tuple(("Content-Length", str(size)) for size in range(1024))
+LENGTHS = tuple(("Content-Length", str(size)) for size in range(256))
 
 #: Headers that are often the same, as ASGI wants them.
 #: PERF: a pair looked up instead of its name looked up and its value encoded: 1 % of a text's request.
