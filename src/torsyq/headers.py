@@ -198,13 +198,24 @@ def to_uri(location: str) -> str:
         return quote(location, safe="%!#$&'()*+,/:;=?@[]")
 
 
-#: The headers of short bodies' lengths.
-#: PERF: made once, as numbers are written slowly: 1 % of a text's request.
-LENGTHS = tuple(("Content-Length", str(size)) for size in range(256))
-
 #: Headers that are often the same, as ASGI wants them.
 #: PERF: a pair looked up instead of its name looked up and its value encoded: 1 % of a text's request.
-WIRED = {item: (b"content-length", item[1].encode()) for item in LENGTHS}
+WIRED: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+
+#: Bodies of fewer bytes are short.
+SHORT = 1024
+
+
+class _Lengths(dict[int, tuple[str, str]]):
+    def __missing__(self, size: int) -> tuple[str, str]:
+        item = self[size] = "Content-Length", str(size)
+        WIRED[item] = b"content-length", item[1].encode()
+        return item
+
+
+#: The headers of short bodies' lengths.
+#: PERF: kept, as numbers are written slowly: 1 % of a text's request.
+LENGTHS = _Lengths()
 
 # How many of them are remembered; how many media types, and how long ones.
 _WIRED_KEPT = 2048

@@ -35,6 +35,7 @@ from .headers import content_type_items
 from .headers import Headers
 from .headers import is_plain_location
 from .headers import LENGTHS
+from .headers import SHORT
 from .headers import to_uri
 from .json.provider import text_response
 from .lazy import lazy
@@ -50,7 +51,6 @@ if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
-_SHORT = len(LENGTHS)
 _new = object.__new__
 _new_headers = Headers.__new__
 # Headers that sending has no business with.
@@ -366,7 +366,7 @@ class Response(ResponseBase):
             status, _, headers, body = made
             if type(body) is bytes:
                 size = len(body)
-                length = LENGTHS[size] if size < _SHORT else ("Content-Length", str(size))
+                length = LENGTHS[size] if size < SHORT else ("Content-Length", str(size))
                 start_response(status, [*headers, length])
                 return [body]
             if not self.autocorrect_location_header:

@@ -34,6 +34,7 @@ from ..routing import Map
 from .scaffold import _endpoint_from_view_func
 from .scaffold import find_package
 from .scaffold import setupmethod
+from .scaffold import T_teardown
 from .websockets import Websockets
 
 if t.TYPE_CHECKING:
@@ -49,7 +50,6 @@ if t.TYPE_CHECKING:
 T_shell_context_processor = t.TypeVar(
     "T_shell_context_processor", bound=ft.ShellContextProcessorCallable
 )
-T_teardown = t.TypeVar("T_teardown", bound=ft.TeardownCallable)
 T_template_filter = t.TypeVar("T_template_filter", bound=ft.TemplateFilterCallable)
 T_template_global = t.TypeVar("T_template_global", bound=ft.TemplateGlobalCallable)
 T_template_test = t.TypeVar("T_template_test", bound=ft.TemplateTestCallable)

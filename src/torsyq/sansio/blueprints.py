@@ -13,32 +13,26 @@ from functools import update_wrapper
 
 from .. import typing as ft
 from ..passed_on import passed_on
+from .app import App
+from .app import T_template_filter
+from .app import T_template_global
+from .app import T_template_test
 from .scaffold import _endpoint_from_view_func
 from .scaffold import _sentinel
 from .scaffold import setupmethod
+from .scaffold import T_after_request
+from .scaffold import T_before_request
+from .scaffold import T_error_handler
+from .scaffold import T_teardown
+from .scaffold import T_template_context_processor
+from .scaffold import T_url_defaults
+from .scaffold import T_url_value_preprocessor
+from .websockets import T_after_websocket
 from .websockets import Websockets
-
-if t.TYPE_CHECKING:
-    from .app import App
 
 DeferredSetupFunction = t.Callable[["BlueprintSetupState"], None]
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
-T_after_request = t.TypeVar("T_after_request", bound=ft.AfterRequestCallable[t.Any])
-T_before_request = t.TypeVar("T_before_request", bound=ft.BeforeRequestCallable)
-T_error_handler = t.TypeVar("T_error_handler", bound=ft.ErrorHandlerCallable)
 T_serving = t.TypeVar("T_serving", bound=t.Callable[[], t.Any])
-T_teardown = t.TypeVar("T_teardown", bound=ft.TeardownCallable)
-T_template_context_processor = t.TypeVar(
-    "T_template_context_processor", bound=ft.TemplateContextProcessorCallable
-)
-T_template_filter = t.TypeVar("T_template_filter", bound=ft.TemplateFilterCallable)
-T_template_global = t.TypeVar("T_template_global", bound=ft.TemplateGlobalCallable)
-T_template_test = t.TypeVar("T_template_test", bound=ft.TemplateTestCallable)
-T_after_websocket = t.TypeVar("T_after_websocket", bound=ft.AfterWebsocketCallable)
-T_url_defaults = t.TypeVar("T_url_defaults", bound=ft.URLDefaultCallable)
-T_url_value_preprocessor = t.TypeVar(
-    "T_url_value_preprocessor", bound=ft.URLValuePreprocessorCallable
-)
 
 # The registries that are lists by scope, in the order they are merged into the app's.
 _LISTS_BY_SCOPE = (

@@ -12,10 +12,10 @@ from .. import typing as ft
 from ..lazy import shared
 from .scaffold import Scaffold
 from .scaffold import setupmethod
+from .scaffold import T_teardown
 
 T_after_websocket = t.TypeVar("T_after_websocket", bound=ft.AfterWebsocketCallable)
 T_before_websocket = t.TypeVar("T_before_websocket", bound=ft.BeforeRequestCallable)
-T_teardown = t.TypeVar("T_teardown", bound=ft.TeardownCallable)
 T_websocket = t.TypeVar("T_websocket", bound=ft.WebsocketCallable)
 
 
