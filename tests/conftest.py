@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import typing as t
 from pathlib import Path
@@ -23,6 +24,11 @@ from .protocols import PROTOCOLS
 # Examples are not timed: the machine that runs them may be busy.
 settings.register_profile("torsyq", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("torsyq")
+
+# A shell has what it starts in the background ignore Ctrl+C, and whatever that starts. The servers of
+# these tests are to heed it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

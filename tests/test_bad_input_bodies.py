@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import flask
 import pytest
+from gunicorn.http.errors import InvalidChunkSize
 
 import torsyq
 from torsyq import Flask
@@ -156,6 +157,8 @@ def test_a_client_that_leaves_while_sending_is_refused(read: str) -> None:
 class BrokenChunks(io.BytesIO):
     """What a server's stream does when the framing of chunks is wrong."""
 
+    error: Exception
+
     def read(self, size: int | None = -1) -> bytes:
         return super().read(size) or self._break()
 
@@ -163,15 +166,17 @@ class BrokenChunks(io.BytesIO):
         return super().readinto(buffer) or len(self._break())
 
     def _break(self) -> bytes:
-        raise OSError("Invalid chunk header")
+        raise self.error
 
 
+@pytest.mark.parametrize("error", [OSError("Invalid chunk header"), InvalidChunkSize(b"zz")])
 @pytest.mark.parametrize("read", READS)
-def test_broken_chunks_do_not_reach_the_view(read: str) -> None:
+def test_broken_chunks_do_not_reach_the_view(read: str, error: Exception) -> None:
     app = reading_app(torsyq)
     headers = [TYPES.get(read, ("Content-Type", "text/plain"))]
     environ = environ_of(Ask(f"/{read}".encode(), "POST", headers=headers, chunked=True))
-    environ["wsgi.input"] = BrokenChunks(WHOLE.get(read, b"some text"))
+    environ["wsgi.input"] = body = BrokenChunks(WHOLE.get(read, b"some text"))
+    body.error = error
     assert call_wsgi(app, environ).status == 400
     assert app.seen == []
     fine(over_wsgi, app)

@@ -56,8 +56,28 @@ _chained = chain.from_iterable
 OPENING_PAUSE = 0.1
 
 
+def breaks_off(error: Exception) -> bool:
+    """Whether *error*, of a server's stream, says that the rest of the body is not to be had."""
+    # Gunicorn has errors of its own for broken chunks.
+    is_gunicorns = type(error).__module__ == "gunicorn.http.errors"
+    return is_gunicorns or isinstance(error, (OSError, ValueError))
+
+
 class BodyStream(LimitedStream):
     """A body as a file, which can also be iterated with ``async for``, piece by piece."""
+
+    def readinto(self, buffer: t.Any) -> int | None:
+        """Read into *buffer*; how much.
+
+        :raises werkzeug.exceptions.ClientDisconnected: the body breaks off.
+        """
+        try:
+            return super().readinto(buffer)
+        except Exception as error:
+            if not breaks_off(error):
+                raise
+            self.on_disconnect(error)
+            return 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         source = self._stream
@@ -107,7 +127,9 @@ class WholeStream(BodyStream):
         """Called at the limit: too much, unless this was all there is."""
         try:
             more = self._stream.read(1)
-        except (OSError, ValueError) as error:
+        except Exception as error:
+            if not breaks_off(error):
+                raise
             raise ClientDisconnected() from error
         if more:
             raise RequestEntityTooLarge()
@@ -243,7 +265,9 @@ def read_body(environ: WSGIEnvironment, length: int | None, maximum: int | None)
         data: bytes = read(length)
         if len(data) == length and not (terminated and (more := read(_CHUNK))):
             return data
-    except (OSError, ValueError) as error:
+    except Exception as error:
+        if not breaks_off(error):
+            raise
         raise ClientDisconnected() from error
     if len(data) == length:
         data += more
