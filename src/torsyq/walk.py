@@ -104,7 +104,7 @@ class Walk(Calling, Responses):
                 response = self.full_dispatch_request()
                 if type(response) is Response:
                     # PERF: as a method: Python need not find out what a call of it is (1 % of a
-                    # text's request, 5 % on CPython 3.13).
+                    # text's request, 3 % on CPython 3.12 and 3.13).
                     return response.__call__(environ, start_response)
                 return response(environ, start_response)
             except Exception as exc:
@@ -147,7 +147,7 @@ class Walk(Calling, Responses):
                 response = await self.full_dispatch_request_async()
                 if type(response) is Response:
                     # PERF: as a method: Python need not find out what a call of it is (1 % of a
-                    # text's request, 5 % on CPython 3.13).
+                    # text's request, 3 % on CPython 3.12 and 3.13).
                     return response.__call__(environ, start_response)
                 return response(environ, start_response)
             except Exception as exc:
