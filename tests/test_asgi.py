@@ -1035,6 +1035,55 @@ def test_a_client_that_goes_away_ends_the_view_and_teardown_runs(app: Flask) -> 
     assert events == ["waits", "ends", ("teardown", asyncio.CancelledError)]
 
 
+def test_a_client_that_goes_away_in_a_plain_hook_ends_the_async_view_after_it(app: Flask) -> None:
+    """Where a thread walks, since ``wsgi_app`` was wrapped. What cleans up runs to its end."""
+    events: list[t.Any] = []
+    go_on = threading.Event()
+    inner = app.wsgi_app
+    app.wsgi_app = lambda environ, start: inner(environ, start)  # type: ignore[assignment,method-assign]
+
+    @app.before_request
+    def hook() -> None:
+        events.append("hook")
+        assert go_on.wait(30)
+
+    @app.teardown_request
+    async def teardown(error: BaseException | None) -> None:
+        await asyncio.sleep(0)
+        events.append(("teardown", type(error)))
+
+    @app.get("/")
+    async def view() -> str:
+        await asyncio.sleep(60)
+        return "never"
+
+    @app.get("/plain")
+    def plain() -> str:
+        return "never read"
+
+    async def leave(path: str) -> None:
+        go_on.clear()
+        events.clear()
+        it = Exchange(app, scope(path))
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: events)
+        it.disconnect()
+        await until(lambda: task.cancelling())
+        await asyncio.sleep(0)  # The thread is told so.
+        go_on.set()
+        await asyncio.wait_for(task, 30)
+        assert it.sent == []
+
+    async def run() -> None:
+        await leave("/")
+        assert events == ["hook", ("teardown", asyncio.CancelledError)]
+        await leave("/plain")
+        assert events == ["hook", ("teardown", type(None))]
+
+    asyncio.run(run())
+
+
 def test_a_client_that_goes_away_ends_an_async_view_in_a_sync_decorator(app: Flask) -> None:
     """And no clean-up, although a thread waits for that, too."""
     events: list[t.Any] = []
@@ -1065,6 +1114,39 @@ def test_a_client_that_goes_away_ends_an_async_view_in_a_sync_decorator(app: Fla
 
     asyncio.run(run())
     assert events == ["waits", "ends", ("teardown", asyncio.CancelledError)]
+
+
+def test_a_client_that_goes_away_does_not_end_the_clean_up_of_a_stream(app: Flask) -> None:
+    events: list[str] = []
+    go_on = threading.Event()
+
+    async def clean_up() -> None:
+        await asyncio.sleep(0)
+        events.append("clean")
+
+    @app.get("/")
+    def view() -> t.Iterator[str]:
+        try:
+            yield "x"
+            events.append("works")
+            assert go_on.wait(30)
+            yield "x"
+        finally:
+            app.ensure_sync(clean_up)()
+
+    async def run() -> None:
+        it = Exchange(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: events)
+        it.disconnect()
+        await until(lambda: task.cancelling())
+        await asyncio.sleep(0)  # The thread is told so.
+        go_on.set()
+        await asyncio.wait_for(task, 30)
+
+    asyncio.run(run())
+    assert events == ["works", "clean"]
 
 
 def test_thread_work_is_waited_for_before_teardown(app: Flask) -> None:

@@ -145,6 +145,9 @@ DIFFERENCES = {
             "    self._known.async_views[endpoint] = view\n",
         ),
     ],
+    # On the loop the client's leaving ends what is awaited, and not what comes after it.
+    "Walk.do_teardown_request": [("clean_up()\n", "")],
+    "Walk.do_teardown_appcontext": [("clean_up()\n", "")],
 }
 
 

@@ -22,6 +22,7 @@ from .incoming import Message
 from .incoming import Receive
 from .lazy import deferred
 from .loop import Call
+from .loop import clean_up
 from .loop import current_ending
 from .loop import Ending
 from .loop import runs_here
@@ -163,6 +164,8 @@ class Answer(Ending):
     # What was given to write(). An answer has its own when there is something.
     _written: list[bytes] = []
 
+    #: A client that leaves while a plain function runs ends the async view after it.
+    tells_the_next = True
     #: Whether the doorman has seen it before.
     is_known = False
     #: Whether status and headers are on their way.
@@ -313,6 +316,7 @@ class Answer(Ending):
                 self._written = []
             return [*self._written]
         finally:
+            clean_up()
             if body is not self.to_close and hasattr(body, "close"):
                 body.close()
 

@@ -180,7 +180,8 @@ def _run(
 ) -> t.Any:
     """Run *func* in *context* on the current loop, and wait for its result in this thread.
 
-    It is cancelled when :data:`current_ending` comes, but not if it begins later, to clean up.
+    It is cancelled when :data:`current_ending` comes, or at once if that has come and nobody was
+    told so; what begins later than that cleans up.
     """
     loop = current_loop()
     if runs_here(loop):
@@ -192,7 +193,7 @@ def _run(
     ending = current_ending.get(None)
     if ending is not None:
         ending = ending.of_coroutines or ending
-        if ending.has_come:
+        if ending.has_come and not ending.is_news:
             ending = None
     call = Call(*amid_error(func, amid_async), *args, **(kwargs or {})).begin(loop, context)
     return call.wait() if ending is None else ending.wait_for(call)
@@ -326,6 +327,7 @@ class EitherIterator:
     def close(self) -> None:
         """:meth:`aclose`, where the source was iterated without a loop."""
         if self._is_open:
+            clean_up()
             _run(self._context or copy_context(), self.aclose)
 
 
@@ -333,6 +335,10 @@ class Ending:
     """Ends what a thread waits for when nobody wants it any more: the thread cannot be stopped."""
 
     has_come = False
+    #: Whether it has come and nobody was waiting for anything that it could end.
+    is_news = False
+    #: Whether it then ends what is waited for next.
+    tells_the_next = False
     #: Ends the coroutines that the thread waits for, where these are given more time.
     of_coroutines: Ending | None = None
     # An instance has its own when something is added: most never need any.
@@ -340,8 +346,10 @@ class Ending:
 
     def come(self) -> None:
         """End all of it, and what is begun from now on."""
+        self.is_news = self.tells_the_next
         self.has_come = True
         for call in [*self._calls]:
+            self.is_news = False
             call()
 
     def add(self, call: t.Callable[[], object]) -> None:
@@ -363,6 +371,8 @@ class Ending:
     def wait_for(self, call: Call) -> t.Any:
         """The result of *call*, which is cancelled when the end comes."""
         self.add(call.cancel)
+        if self.has_come:
+            self.is_news = False
         try:
             return call.wait()
         finally:
@@ -371,6 +381,13 @@ class Ending:
 
 #: The end of what the present thread works for; unset where nobody tells it.
 current_ending: ContextVar[Ending] = ContextVar("torsyq.ending")
+
+
+def clean_up() -> None:
+    """Have what is waited for from now on run to its end: it cleans up."""
+    ending = current_ending.get(None)
+    if ending is not None:
+        ending.tells_the_next = ending.is_news = False
 
 
 def adopt(context: Context) -> None:

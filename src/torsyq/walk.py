@@ -40,6 +40,7 @@ from .globals import _current_request_context
 from .helpers import _CollectErrors
 from .lazy import is_stock
 from .lazy import stock
+from .loop import clean_up
 from .loop import is_async
 from .responses import abandon
 from .responses import answers_by_itself
@@ -542,6 +543,7 @@ class Walk(Calling, Responses):
         """
         if not self.teardown_request_funcs and not request_tearing_down.receivers:
             return
+        clean_up()
         if exc is _sentinel:
             exc = sys.exc_info()[1]
         errors = _CollectErrors()
@@ -582,6 +584,7 @@ class Walk(Calling, Responses):
         """
         if not self.teardown_appcontext_funcs and not appcontext_tearing_down.receivers:
             return
+        clean_up()
         if exc is _sentinel:
             exc = sys.exc_info()[1]
         errors = _CollectErrors()
