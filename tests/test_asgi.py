@@ -1054,7 +1054,8 @@ def test_a_client_that_goes_away_in_a_plain_hook_ends_the_async_view_after_it(ap
 
     @app.get("/")
     async def view() -> str:
-        await asyncio.sleep(60)
+        await asyncio.sleep(5)
+        events.append("view")
         return "never"
 
     @app.get("/plain")
@@ -1114,6 +1115,41 @@ def test_a_client_that_goes_away_ends_an_async_view_in_a_sync_decorator(app: Fla
 
     asyncio.run(run())
     assert events == ["waits", "ends", ("teardown", asyncio.CancelledError)]
+
+
+def test_a_client_that_goes_away_in_a_sync_decorator_ends_the_async_view_in_it(app: Flask) -> None:
+    events: list[str] = []
+    go_on = threading.Event()
+
+    async def view() -> str:
+        await asyncio.sleep(5)
+        events.append("view")
+        return "never"
+
+    @app.get("/")
+    def decorated() -> str:
+        events.append("decorator")
+        assert go_on.wait(30)
+        return t.cast("str", app.ensure_sync(view)())
+
+    @app.before_request
+    async def have_the_loop_walk() -> None:
+        await asyncio.sleep(0)
+
+    async def run() -> None:
+        it = Exchange(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: events)
+        it.disconnect()
+        await until(lambda: task.cancelling())
+        await asyncio.sleep(0)  # The thread is told so.
+        go_on.set()
+        await asyncio.wait_for(task, 30)
+        assert it.sent == []
+
+    asyncio.run(run())
+    assert events == ["decorator"]
 
 
 def test_a_client_that_goes_away_does_not_end_the_clean_up_of_a_stream(app: Flask) -> None:

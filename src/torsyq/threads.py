@@ -42,6 +42,7 @@ async def run_in_thread(
     runs beside the clean-up.
     """
     ending = Ending()
+    ending.tells_the_next = True
     return await Hop(
         pool, partial(_ended_by, ending, *amid_error(func, amid), *args, **kwargs), ending.come
     )
