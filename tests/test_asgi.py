@@ -1035,6 +1035,25 @@ def test_a_client_that_goes_away_ends_the_view_and_teardown_runs(app: Flask) -> 
     assert events == ["waits", "ends", ("teardown", asyncio.CancelledError)]
 
 
+def leave_amid(app: Flask, path: str, events: t.Sized, go_on: threading.Event) -> None:
+    """Go away while a plain function works, which has noted so in *events* and waits to go on."""
+
+    async def run() -> None:
+        it = Exchange(app, scope(path))
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: events)
+        it.disconnect()
+        await until(lambda: task.cancelling())
+        await asyncio.sleep(0)  # The thread is told so.
+        go_on.set()
+        await asyncio.wait_for(task, 30)
+        assert all(m["type"] == "http.response.start" or m.get("more_body") for m in it.sent)
+
+    go_on.clear()
+    asyncio.run(run())
+
+
 def test_a_client_that_goes_away_in_a_plain_hook_ends_the_async_view_after_it(app: Flask) -> None:
     """Where a thread walks, since ``wsgi_app`` was wrapped. What cleans up runs to its end."""
     events: list[t.Any] = []
@@ -1062,27 +1081,11 @@ def test_a_client_that_goes_away_in_a_plain_hook_ends_the_async_view_after_it(ap
     def plain() -> str:
         return "never read"
 
-    async def leave(path: str) -> None:
-        go_on.clear()
-        events.clear()
-        it = Exchange(app, scope(path))
-        it.tell()
-        task = asyncio.create_task(it.run())
-        await until(lambda: events)
-        it.disconnect()
-        await until(lambda: task.cancelling())
-        await asyncio.sleep(0)  # The thread is told so.
-        go_on.set()
-        await asyncio.wait_for(task, 30)
-        assert it.sent == []
-
-    async def run() -> None:
-        await leave("/")
-        assert events == ["hook", ("teardown", asyncio.CancelledError)]
-        await leave("/plain")
-        assert events == ["hook", ("teardown", type(None))]
-
-    asyncio.run(run())
+    leave_amid(app, "/", events, go_on)
+    assert events == ["hook", ("teardown", asyncio.CancelledError)]
+    events.clear()
+    leave_amid(app, "/plain", events, go_on)
+    assert events == ["hook", ("teardown", type(None))]
 
 
 def test_a_client_that_goes_away_ends_an_async_view_in_a_sync_decorator(app: Flask) -> None:
@@ -1136,19 +1139,7 @@ def test_a_client_that_goes_away_in_a_sync_decorator_ends_the_async_view_in_it(a
     async def have_the_loop_walk() -> None:
         await asyncio.sleep(0)
 
-    async def run() -> None:
-        it = Exchange(app, scope())
-        it.tell()
-        task = asyncio.create_task(it.run())
-        await until(lambda: events)
-        it.disconnect()
-        await until(lambda: task.cancelling())
-        await asyncio.sleep(0)  # The thread is told so.
-        go_on.set()
-        await asyncio.wait_for(task, 30)
-        assert it.sent == []
-
-    asyncio.run(run())
+    leave_amid(app, "/", events, go_on)
     assert events == ["decorator"]
 
 
@@ -1170,18 +1161,7 @@ def test_a_client_that_goes_away_does_not_end_the_clean_up_of_a_stream(app: Flas
         finally:
             app.ensure_sync(clean_up)()
 
-    async def run() -> None:
-        it = Exchange(app, scope())
-        it.tell()
-        task = asyncio.create_task(it.run())
-        await until(lambda: events)
-        it.disconnect()
-        await until(lambda: task.cancelling())
-        await asyncio.sleep(0)  # The thread is told so.
-        go_on.set()
-        await asyncio.wait_for(task, 30)
-
-    asyncio.run(run())
+    leave_amid(app, "/", events, go_on)
     assert events == ["works", "clean"]
 
 
