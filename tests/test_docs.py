@@ -141,7 +141,10 @@ def public_modules() -> set[str]:
     doors = ROOT / "src" / "torsyq" / "_doors" / "flask"
     files = (path.relative_to(doors).with_suffix("") for path in doors.rglob("*.py"))
     names = {".".join(path.parts).removesuffix(".__init__") for path in files}
-    own = {"asgi", "channels", "channels.redis", "doors", "routing", "serve", "sse", "websockets"}
+    own = {
+        *("asgi", "channels", "channels.redis", "doors", "languages"),
+        *("routing", "serve", "sse", "websockets"),
+    }
     return names - {"__init__", "__main__"} | own
 
 

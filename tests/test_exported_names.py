@@ -51,6 +51,7 @@ EXTRA_PARAMETERS = {
 EXTRA_CONFIG = {
     "ASGI_THREADS": "how many sync walks run at a time under ASGI",
     "BACKGROUND_TASK_SHUTDOWN_TIMEOUT": "how long the end of the app waits for background tasks",
+    "ERROR_PAGE_LANGUAGES": "what the pages of errors may be written in",
     "WEBSOCKET_MAX_MESSAGE_SIZE": "the longest message a WebSocket takes",
     "WEBSOCKET_THREADS": "how many sync views of WebSockets run at a time",
 }

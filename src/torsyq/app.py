@@ -129,6 +129,8 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
             "WEBSOCKET_THREADS": 100,
             # Seconds that background tasks are given when the app stops.
             "BACKGROUND_TASK_SHUTDOWN_TIMEOUT": 5,
+            # What the usual pages of HTTP errors may be written in; None: English.
+            "ERROR_PAGE_LANGUAGES": None,
         }
     )
 

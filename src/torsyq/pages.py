@@ -73,7 +73,7 @@ def error_response(
         return response_class.force_type(error, environ)  # type: ignore[arg-type]
     description = error.description
     is_usual = description is cls.description and type(description) is str
-    make = _usual_page if is_usual else _page
+    make = _usual_page if is_usual else page
     body = make(error.code, HTTP_STATUS_CODES.get(error.code, "Unknown Error"), description)
     if cls.get_headers is exceptions.HTTPException.get_headers:
         headers = [_HTML]
@@ -147,12 +147,13 @@ def _is_known(cls: type[exceptions.HTTPException]) -> bool:
     )
 
 
-def _page(code: int, name: str, description: str | None) -> bytes:
+def page(code: int, name: str, description: str | None, language: str = "en") -> bytes:
+    """The page that tells of an error, as Werkzeug writes it."""
     title = escape(name)
     text = str(escape("" if description is None else description)).replace("\n", "<br>")
     return (
         "<!doctype html>\n"
-        "<html lang=en>\n"
+        f"<html lang={language}>\n"
         f"<title>{code} {title}</title>\n"
         f"<h1>{title}</h1>\n"
         f"<p>{text}</p>\n"
@@ -160,4 +161,4 @@ def _page(code: int, name: str, description: str | None) -> bytes:
 
 
 # PERF: for texts that come with the class; a client can't make it forget them.
-_usual_page = lru_cache(64)(_page)
+_usual_page = lru_cache(64)(page)

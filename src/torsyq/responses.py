@@ -71,6 +71,10 @@ class Responses(App):
             response = self.json.response(rv)
         elif isinstance(rv, HTTPException):
             response = error_response(rv, request.environ, self.response_class)
+            if self.config.get("ERROR_PAGE_LANGUAGES"):
+                from .languages import translate_page
+
+                translate_page(rv, response)
         elif isinstance(rv, cabc.Iterator):
             return self.response_class(rv, status=status, headers=headers)
         elif isinstance(rv, BaseResponse) or callable(rv):
