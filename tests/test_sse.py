@@ -131,27 +131,27 @@ def test_a_silent_source_is_kept_alive_by_comments(
     app: Flask, anyclient: FlaskClient, kind: str
 ) -> None:
     go = threading.Event()
+    # Begun by the source, since it may be long until it is asked.
+    be_silent = threading.Timer(0.3, go.set).start
 
     def items() -> t.Iterator[str]:
+        be_silent()
         go.wait(30)
         yield "late"
 
     async def items_async() -> t.AsyncIterator[str]:
+        be_silent()
         while not go.is_set():
             await asyncio.sleep(0.001)
         yield "late"
 
     @app.get("/sync")
     def sync_view() -> t.Any:
-        return counted(sse_response(items(), keep_alive=0.01))
+        return sse_response(items(), keep_alive=0.01)
 
     @app.get("/async")
     async def async_view() -> t.Any:
-        return counted(sse_response(items_async(), keep_alive=0.01))
-
-    def counted(response: t.Any) -> t.Any:
-        threading.Timer(0.1, go.set).start()
-        return response
+        return sse_response(items_async(), keep_alive=0.01)
 
     response = anyclient.get(f"/{kind}")
     assert response.data.startswith(b":\n\n")
