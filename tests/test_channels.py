@@ -278,6 +278,24 @@ def test_threads_publish_and_subscribe(make: MakeBroker) -> None:
     assert broker.channel("room").history_sync() == [9]
 
 
+@on_loop
+async def test_a_plain_for_on_an_event_loop_says_so() -> None:
+    """It would stop the loop until a message comes: for ever, if that is to come from the loop."""
+    with Broker(history=1).channel("room").subscribe() as messages:
+        messages.channel.publish_sync("is there already")
+        assert next(messages) == "is there already"
+
+        def end() -> None:
+            until("one who waits", lambda: messages._arrival)
+            messages._end()
+
+        thread = threading.Thread(target=end)
+        thread.start()
+        with pytest.raises(RuntimeError, match="'async for' in there"):
+            next(messages)
+        thread.join()
+
+
 def test_a_task_hears_what_a_thread_says(make: MakeBroker) -> None:
     @on_loop
     async def test() -> None:

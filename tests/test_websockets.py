@@ -1197,6 +1197,22 @@ async def test_a_sync_view_finishes_what_it_awaits_when_the_client_goes(app: Fla
 
 
 @on_loop
+async def test_a_plain_for_in_an_async_view_says_so(app: Flask) -> None:
+    """It would go round for ever, with a coroutine for a message, and nothing else could run."""
+
+    @app.websocket("/")
+    async def view() -> None:
+        await websocket.accept()
+        with pytest.raises(RuntimeError, match="write 'async for message in websocket'"):
+            next(iter(websocket))
+        await websocket.send("told")
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        assert await wire.hear() == "told"
+
+
+@on_loop
 async def test_a_server_that_stops_does_not_wait_for_a_sync_view(app: Flask) -> None:
     ends = []
 

@@ -343,7 +343,15 @@ class Websocket:
             yield message
 
     def __iter__(self) -> t.Iterator[str | bytes]:
-        """The messages until the connection is over, for sync views."""
+        """The messages until the connection is over, for sync views.
+
+        :raises RuntimeError: it is in an async one, where nothing would wait for a message.
+        """
+        if get_ident() == self._inbox.thread:
+            raise RuntimeError(
+                "A plain 'for' was used on the event loop, where it cannot wait for a message."
+                " Usually it is in an 'async def' view: write 'async for message in websocket'."
+            )
         while True:
             try:
                 message: t.Any = self.receive()

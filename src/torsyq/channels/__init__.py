@@ -32,6 +32,7 @@ import typing as t
 from collections import deque
 from contextlib import suppress
 
+from ..loop import a_loop_runs
 from ..loop import current_ending
 from ..loop import Ending
 from ..loop import runs_here
@@ -42,6 +43,16 @@ Arrival = t.Union["asyncio.Future[None]", threading.Event]
 
 class SlowSubscriber(Exception):
     """The subscriber's queue was full, and it was made to be thrown out then."""
+
+
+def _check_may_wait() -> None:
+    """Refuse to wait on an event loop, which would stop all that is on it, perhaps for ever."""
+    if a_loop_runs():
+        raise RuntimeError(
+            "A plain 'for' waits for a message of a channel on the event loop, and so would all"
+            " that runs there. Usually it is in an 'async def' view: write 'async with"
+            " channel.subscribe() as messages' and 'async for' in there."
+        )
 
 
 def _check(maxsize: int, slow: Slow) -> None:
@@ -294,6 +305,7 @@ class Subscription:
             arrival = None if self._waiting else threading.Event()
             message = self._take(arrival)
             if message is _NOTHING and arrival is not None:
+                _check_may_wait()
                 arrival.wait()
         if message is _END:
             raise StopIteration
