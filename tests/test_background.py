@@ -41,6 +41,14 @@ def wait_for(app: Flask) -> None:
     run_coroutine(app.shutdown)()
 
 
+def test_a_task_that_was_called_already_is_refused_where_it_is_added(app: Flask) -> None:
+    async def task(number: int) -> None: ...
+
+    for called in task(1), None:
+        with pytest.raises(TypeError, match=r"write 'add_background_task\(func, argument\)'"):
+            app.add_background_task(called)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_task_runs_in_contexts_of_its_own(app: Flask, anyclient: FlaskClient, kind: str) -> None:
     seen: dict[str, t.Any] = {}

@@ -88,6 +88,28 @@ def test_a_type_or_an_id_cannot_begin_another_field(bad: str) -> None:
         Event("x", id=bad).encode()
 
 
+def test_a_source_that_was_not_called_is_refused_before_the_answer_begins(
+    app: Flask, anyclient: FlaskClient
+) -> None:
+    @app.errorhandler(TypeError)
+    def wrong(error: TypeError) -> tuple[str, int]:
+        return str(error), 500
+
+    @app.get("/")
+    def view() -> t.Any:
+        def source() -> t.Iterator[str]:
+            yield "tea"
+
+        return sse_response(source)  # type: ignore[arg-type]
+
+    answer = anyclient.get("/")
+    assert answer.status_code == 500
+    assert answer.text == (
+        "A function is no source of events: it can't be iterated over. Usually a generator"
+        " function was passed as it is: call it, 'sse_response(source())'."
+    )
+
+
 def test_a_negative_retry_time_is_refused() -> None:
     with pytest.raises(ValueError, match="number of milliseconds, not -1"):
         Event(retry=-1).encode()

@@ -58,6 +58,7 @@ class Background(Walk):
         ``BACKGROUND_TASK_SHUTDOWN_TIMEOUT`` seconds.
 
         :param args: passed to *func*, as are the keywords.
+        :raises TypeError: *func* is no function; usually it was called already.
 
         Example::
 
@@ -66,6 +67,14 @@ class Background(Walk):
                 app.add_background_task(send_receipt, request.form["email"])
                 return "Thank you", 202
         """
+        if not callable(func):
+            if asyncio.iscoroutine(func):
+                func.close()
+            raise TypeError(
+                f"A background task is a function, and not a {type(func).__name__}. Usually it was"
+                " called already: write 'add_background_task(func, argument)', and not"
+                " 'add_background_task(func(argument))'."
+            )
         if serving_loop.get(None) is None:
             self._stops_at_exit  # noqa: B018
         call = partial(self._run_in_background, func, args, kwargs)

@@ -118,6 +118,7 @@ def sse_response(
     :param keep_alive: after so many seconds without an event a comment is sent, which keeps
         proxies from closing the connection, and finds out that the client is gone. None: never.
     :param retry: how many milliseconds a client waits before it connects again.
+    :raises TypeError: *source* can't be iterated over.
     """
     dumps = current_app.json.dumps
 
@@ -136,6 +137,12 @@ def sse_response(
         if first is not None:
             source = _beginning_with(first, source)
         body = Pieces(source, encode, KEEP_ALIVE, keep_alive)
+    elif not (hasattr(source, "__iter__") or hasattr(source, "__getitem__")):
+        # Now, since the answer has begun when it is iterated over.
+        raise TypeError(
+            f"A {type(source).__name__} is no source of events: it can't be iterated over. Usually"
+            " a generator function was passed as it is: call it, 'sse_response(source())'."
+        )
     else:
         body = _send(source, encode, keep_alive, first)
     response = current_app.response_class(body, mimetype="text/event-stream")
