@@ -55,6 +55,30 @@ def test_an_unknown_command(tmp_path: Path) -> None:
     assert "Error: No such command 'nope'." in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["run", "--app", "hello"], "--app ... run"),
+        (["serve", "-A", "hello"], "-A ... serve"),
+        (["doctor", "--debug"], "--debug ... doctor"),
+    ],
+)
+def test_an_option_behind_the_command_is_told_to_go_before_it(
+    arguments: list[str], remedy: str
+) -> None:
+    result = CliRunner().invoke(program, arguments)
+    assert result.exit_code == 2
+    assert "No such option" in result.output
+    assert result.output.endswith(f" It goes before the command: torsyq {remedy}\n")
+
+
+def test_an_option_that_nobody_has_is_not() -> None:
+    result = CliRunner().invoke(program, ["run", "--prot", "1"])
+    assert result.exit_code == 2
+    assert "No such option" in result.output
+    assert "before the command" not in result.output
+
+
 def test_main_opens_the_doors_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.setattr(sys, "argv", ["torsyq", "doors"])

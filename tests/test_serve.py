@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import logging
 import multiprocessing
 import os
@@ -509,12 +510,22 @@ def test_certificate_and_key_go_together(args: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("host", "reason"),
-    [("host.invalid", "port 1: "), ("192.0.2.1", "Cannot assign requested address")],
+    [("host.invalid", "port 0: "), ("192.0.2.1", "Cannot assign requested address")],
 )
 def test_an_address_that_cannot_be_bound_is_named(host: str, reason: str) -> None:
     with pytest.raises(click.ClickException, match=f"cannot listen on {host}") as caught:
-        check_address(host, 1)
+        check_address(host, 0)
     assert reason in caught.value.message
+    assert "no address of this machine. With --host 127.0.0.1" in caught.value.message
+
+
+def test_a_port_of_the_systems_own_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bind(self: socket.socket, address: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    with pytest.raises(click.ClickException, match="port 80: Permission denied. Ports below 1024"):
+        check_address("127.0.0.1", 80)
 
 
 def test_an_address_stays_free_after_the_check() -> None:

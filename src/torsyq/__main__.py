@@ -6,6 +6,8 @@ Everything ``flask`` does, and Torsyq's own commands beside it. These stay out o
 
 from __future__ import annotations
 
+import typing as t
+
 import click
 from werkzeug.utils import import_string
 
@@ -40,6 +42,20 @@ class Program(FlaskGroup):
             command: click.Command = import_string(self.own[name])
             return command
         return super().get_command(ctx, name)
+
+    def invoke(self, ctx: click.Context) -> t.Any:
+        """Run the command; an option that stands behind it and belongs before it is told so."""
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            own = {name for param in self.params for name in (*param.opts, *param.secondary_opts)}
+            option = error.option_name
+            if option not in own or error.ctx is None:
+                raise
+            program = ctx.command_path
+            command = error.ctx.command_path.removeprefix(program)
+            message = f"{error.message} It goes before the command: {program} {option} ...{command}"
+            raise click.NoSuchOption(option, message, ctx=error.ctx) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return all names, Torsyq's own among them."""

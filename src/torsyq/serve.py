@@ -45,12 +45,15 @@ _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
 
 
 @click.command("serve", short_help="Serve the app in production.")
-@click.option("--host", "-h", default="127.0.0.1", help="The interface to bind to.")
+@click.option(
+    "--host", "-h", default="127.0.0.1", show_default=True, help="The interface to bind to."
+)
 @click.option(
     "--port",
     "-p",
     type=click.IntRange(0, 65535),
     default=8000,
+    show_default=True,
     help="The port to bind to; with 0, one that is free.",
 )
 @click.option(

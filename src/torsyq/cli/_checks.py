@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 
@@ -31,8 +32,19 @@ def check_address(host: str, port: int) -> tuple[str, int]:
     except OSError as error:
         raise click.ClickException(
             f"The server cannot listen on {host} port {port}: {error.strerror or error}."
-            " If another program is using the port, stop it or choose another with --port."
+            f" {_remedy(error)}"
         ) from None
+
+
+def _remedy(error: OSError) -> str:
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return (
+            "That is no address of this machine. With --host 127.0.0.1 it alone reaches the"
+            " server, with 0.0.0.0 others do, too."
+        )
+    if error.errno == errno.EACCES:
+        return "Ports below 1024 are often the system's alone: choose another with --port."
+    return "If another program is using the port, stop it or choose another with --port."
 
 
 def check_certificate(certificate: str, key: str) -> None:
