@@ -36,6 +36,7 @@ from torsyq import websocket
 from torsyq import WebsocketDisconnected
 from torsyq.sessions import SecureCookieSession
 from torsyq.sessions import SessionInterface
+from torsyq.testing import FlaskClient
 from torsyq.views import View
 
 Events = list[t.Any]
@@ -170,6 +171,27 @@ def test_a_get_for_a_websocket_is_a_bad_request(app: Flask) -> None:
     assert app.test_client().get("/talk").status_code == 400
 
 
+def test_a_page_at_the_url_of_a_websocket_says_what_it_is(
+    app: Flask, anyclient: FlaskClient
+) -> None:
+    """Who writes one opens it in the browser first."""
+
+    @app.websocket("/talk")
+    async def talk() -> None:
+        await websocket.receive()
+
+    answer = anyclient.get("/talk")
+    assert answer.status_code == 400
+    assert "This URL is a WebSocket." in answer.text
+
+
+def test_the_url_of_an_extensions_websocket_is_answered_as_by_flask(app: Flask) -> None:
+    app.route("/theirs", websocket=True)(lambda: "taken")
+    answer = app.test_client().get("/theirs")
+    assert answer.status_code == 400
+    assert "This URL" not in answer.text
+
+
 def test_a_websocket_of_an_extension_is_answered_on_wsgi(app: Flask) -> None:
     """Also where no route answers OPTIONS by itself, which is what ours have in common."""
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -184,8 +206,14 @@ async def test_a_websocket_for_a_page_is_a_bad_request(app: Flask) -> None:
     def page() -> str:
         raise AssertionError("not called")
 
+    @app.websocket("/talk")
+    async def talk() -> None:
+        raise AssertionError("not called")
+
     async with Wire(app, "/page") as wire:
-        assert (await wire.refused())[0] == 400
+        status, _, body = await wire.refused()
+        assert status == 400
+        assert "This URL" not in body
 
 
 def test_a_websocket_on_wsgi_says_what_it_needs(live: Flask) -> None:

@@ -29,6 +29,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import InternalServerError
 from werkzeug.routing import RequestRedirect
 from werkzeug.routing import RoutingException
+from werkzeug.routing import WebsocketMismatch
 
 from .calling import _called
 from .calling import Calling
@@ -45,6 +46,7 @@ from .loop import is_async
 from .responses import abandon
 from .responses import answers_by_itself
 from .responses import Responses
+from .sansio.websockets import explain_mismatch
 from .sansio.websockets import is_ours
 from .sessions import SessionInterface
 from .signals import appcontext_tearing_down
@@ -321,6 +323,8 @@ class Walk(Calling, Responses):
             from .debughelpers import FormDataRoutingRedirect
 
             raise FormDataRoutingRedirect(request)
+        if isinstance(error, WebsocketMismatch):
+            explain_mismatch(error, _current_request_context().url_adapter, self.url_map)
         raise error  # type: ignore[misc]
 
     def make_default_options_response(self) -> Response:

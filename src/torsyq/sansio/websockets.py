@@ -14,6 +14,10 @@ from .scaffold import Scaffold
 from .scaffold import setupmethod
 from .scaffold import T_teardown
 
+if t.TYPE_CHECKING:
+    from werkzeug.routing import Map
+    from werkzeug.routing import WebsocketMismatch
+
 T_after_websocket = t.TypeVar("T_after_websocket", bound=ft.AfterWebsocketCallable)
 T_before_websocket = t.TypeVar("T_before_websocket", bound=ft.BeforeRequestCallable)
 T_websocket = t.TypeVar("T_websocket", bound=ft.WebsocketCallable)
@@ -26,6 +30,18 @@ def is_ours(rule: t.Any) -> bool:
     within a request, and is guarded as requests are.
     """
     return getattr(rule, "is_websocket_of_ours", False)
+
+
+def explain_mismatch(error: WebsocketMismatch, adapter: t.Any, rules: Map) -> None:
+    """Have the 400 to a request for a page say that the URL is a WebSocket's, if ours are there.
+
+    :param adapter: what the URL was matched with.
+    """
+    if not adapter.websocket and any(map(is_ours, rules.iter_rules())):
+        error.description = (
+            "This URL is a WebSocket. It is opened by a script, with 'new WebSocket(...)', and not"
+            " as a page."
+        )
 
 
 class Websockets(Scaffold):
