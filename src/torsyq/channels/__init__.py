@@ -9,6 +9,7 @@ interface and serves any number of them::
     async def room(name):
         channel = broker.channel(name)
         async with channel.subscribe() as messages:
+            await websocket.accept()
             async for message in messages:
                 await websocket.send(message)
 
