@@ -26,6 +26,7 @@ import torsyq
 from torsyq import Flask
 from torsyq import g
 from torsyq import request
+from torsyq import Response
 from torsyq import session
 from torsyq.sessions import SecureCookieSessionInterface
 from torsyq.testing import EnvironBuilder
@@ -916,3 +917,42 @@ def test_the_error_is_told_of_an_after_request_function_that_returns_text(
     app.after_request(lambda response: "text")
     with pytest.raises(TypeError, match="'str' object is not callable"):
         app(environ(), start_response)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("register", ["after_request", "after_this_request"])
+def test_a_function_after_a_request_that_returns_nothing_is_named(
+    app: Flask,
+    anyclient: FlaskClient,
+    caplog: pytest.LogCaptureFixture,
+    register: str,
+    is_async: bool,
+) -> None:
+    """Flask tells that a 'NoneType' object is not callable, to the server."""
+    app.testing = False
+
+    def count(response: Response) -> None:
+        """Lacks its 'return response'."""
+
+    async def count_async(response: Response) -> None:
+        """As well."""
+
+    func: t.Any = count_async if is_async else count
+
+    @app.get("/")
+    def index() -> str:
+        if register == "after_this_request":
+            torsyq.after_this_request(func)
+        return "counted"
+
+    if register == "after_request":
+        app.after_request(lambda response: response)
+        app.after_request(func)
+    answer = anyclient.get("/")
+    assert answer.status_code == 500
+    error = caplog.records[0].exc_info
+    assert error is not None
+    assert str(error[1]) == (
+        f"The function '{func.__name__}', which is called after a request, returned None instead"
+        " of a response. Usually its 'return response' is missing."
+    )

@@ -134,6 +134,15 @@ def _not_a_response(rv: object) -> str:
     )
 
 
+def no_response(func: object) -> TypeError:
+    """The error of an ``after_request`` or ``after_this_request`` function that returned None."""
+    name = getattr(func, "__name__", None) or repr(func)
+    return TypeError(
+        f"The function {name!r}, which is called after a request, returned None instead of a"
+        " response. Usually its 'return response' is missing."
+    )
+
+
 def answers_by_itself(response: t.Any) -> bool:
     """Whether a response calls the server in a way of its own, and so raises for the server.
 

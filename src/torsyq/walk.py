@@ -45,6 +45,7 @@ from .loop import clean_up
 from .loop import is_async
 from .responses import abandon
 from .responses import answers_by_itself
+from .responses import no_response
 from .responses import Responses
 from .sansio.websockets import explain_mismatch
 from .sansio.websockets import is_ours
@@ -385,17 +386,23 @@ class Walk(Calling, Responses):
         """Call the ``after_this_request`` and ``after_request`` functions and save the session.
 
         The latter run in the reverse order of registration, the innermost blueprint's first.
+
+        :raises TypeError: one of them returned None.
         """
         ctx = _current_request_context()
         if ctx._after_request_functions:
             for func in ctx._after_request_functions:
                 response = self.ensure_sync(func)(response)
+                if response is None:
+                    raise no_response(func)
         if self.after_request_funcs:
             for name in (*ctx.request.blueprints, None):
                 funcs = self.after_request_funcs.get(name, ())
                 sync = bool(funcs) and self._are_sync(funcs)
                 for func in reversed(funcs):
                     response = (func if sync else self.ensure_sync(func))(response)
+                    if response is None:
+                        raise no_response(func)
 
         if not ctx._session_is_open:
             # Not touched: only one that the client sent may have to be sent again, to live on.
@@ -413,11 +420,15 @@ class Walk(Calling, Responses):
         if ctx._after_request_functions:
             for func in ctx._after_request_functions:
                 response = await self._call(func, response)
+                if response is None:
+                    raise no_response(func)
         if self.after_request_funcs:
             for name in (*ctx.request.blueprints, None):
                 funcs = self.after_request_funcs.get(name, ())
                 for func in reversed(funcs):
                     response = await self._call(func, response)
+                    if response is None:
+                        raise no_response(func)
 
         if not ctx._session_is_open:
             # Not touched: only one that the client sent may have to be sent again, to live on.
