@@ -1199,6 +1199,41 @@ def test_thread_work_is_waited_for_before_teardown(app: Flask) -> None:
     assert events == ["begins", "ends", "teardown"]
 
 
+@pytest.mark.parametrize("hook", ["after_request", "teardown_request"])
+def test_a_client_that_goes_away_amid_a_hook_leaves_no_response_open(app: Flask, hook: str) -> None:
+    """Nor one that answers an error."""
+    events: list[str] = []
+
+    async def wait(_: t.Any) -> None:
+        events.append("waits")
+        await asyncio.Event().wait()
+
+    getattr(app, hook)(wait)
+
+    @app.get("/")
+    async def view() -> t.NoReturn:
+        raise ZeroDivisionError
+
+    @app.errorhandler(500)
+    async def sorry(error: Exception) -> torsyq.Response:
+        response = torsyq.Response("sorry", 500)
+        response.call_on_close(lambda: events.append("closed"))
+        return response
+
+    async def run() -> None:
+        it = Exchange(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: events)
+        it.disconnect()
+        await asyncio.wait_for(task, 30)
+        assert it.sent == []
+
+    app.testing = False
+    asyncio.run(run())
+    assert events == ["waits", "closed"]
+
+
 def test_the_servers_own_cancelling_is_not_swallowed(app: Flask) -> None:
     events: list[str] = []
 

@@ -639,6 +639,29 @@ async def test_a_response_that_refuses_is_closed(live: Flask) -> None:
 
 
 @on_loop
+async def test_a_server_that_stops_amid_a_hook_leaves_no_response_open(app: Flask) -> None:
+    events: Events = []
+
+    @app.websocket("/")
+    async def view() -> Response:
+        response = Response("no", 403)
+        response.call_on_close(lambda: events.append("closed"))
+        return response
+
+    @app.after_websocket
+    async def wait(response: Response | None) -> Response | None:
+        events.append("waits")
+        await asyncio.Event().wait()
+        return response
+
+    wire = await Wire(app).__aenter__()
+    await eventually(lambda: events)
+    wire.task.cancel()
+    await asyncio.wait([wire.task])
+    assert events == ["waits", "closed"]
+
+
+@on_loop
 @pytest.mark.parametrize("value", ["\u049b", "a\r\nX-Evil: 1"])
 async def test_a_response_that_cannot_be_sent_refuses_with_500(live: Flask, value: str) -> None:
     """SECURITY: nor does one that writes its headers by itself, which no setter has seen."""

@@ -312,8 +312,8 @@ class WebsocketWalk(Asgi):
                 await websocket_finished.send_async(
                     self, _sync_wrapper=self._sync_wrapper, response=response
                 )
-        except Exception:
-            if not from_error_handler:
+        except BaseException as error:
+            if not from_error_handler or not isinstance(error, Exception):
                 if response is not None:
                     abandon(response)
                 raise

@@ -118,7 +118,8 @@ class Walk(Calling, Responses):
                     abandon(response)
                     response = None
                 error = exc
-                return self.handle_exception(exc)(environ, start_response)
+                response = self.handle_exception(exc)
+                return response(environ, start_response)
             except BaseException as exc:
                 error = exc
                 raise
@@ -161,7 +162,8 @@ class Walk(Calling, Responses):
                     abandon(response)
                     response = None
                 error = exc
-                return (await self.handle_exception_async(exc))(environ, start_response)
+                response = await self.handle_exception_async(exc)
+                return response(environ, start_response)
             except BaseException as exc:
                 error = exc
                 raise
@@ -348,8 +350,8 @@ class Walk(Calling, Responses):
             response = self.process_response(response)
             if request_finished.receivers:
                 request_finished.send(self, _async_wrapper=self.ensure_sync, response=response)
-        except Exception:
-            if not from_error_handler:
+        except BaseException as error:
+            if not from_error_handler or not isinstance(error, Exception):
                 abandon(response)
                 raise
             self._log_unfinished_answer()
@@ -374,8 +376,8 @@ class Walk(Calling, Responses):
                 await request_finished.send_async(
                     self, _sync_wrapper=self._sync_wrapper, response=response
                 )
-        except Exception:
-            if not from_error_handler:
+        except BaseException as error:
+            if not from_error_handler or not isinstance(error, Exception):
                 abandon(response)
                 raise
             self._log_unfinished_answer()
