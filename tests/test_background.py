@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import subprocess
 import sys
 import threading
 import typing as t
+from contextlib import suppress
 from contextvars import Context
 from contextvars import ContextVar
 from contextvars import copy_context
@@ -20,6 +22,8 @@ from torsyq import Flask
 from torsyq import g
 from torsyq import has_request_context
 from torsyq import request
+from torsyq import Response
+from torsyq import send_file
 from torsyq.ctx import BACKGROUND
 from torsyq.ctx import begin_all
 from torsyq.ctx import UNDER_WAY
@@ -288,6 +292,27 @@ def test_a_task_of_a_request_that_failed_runs(app: Flask, anyclient: FlaskClient
         anyclient.get("/")
     wait_for(app)
     assert events == ["task"]
+
+
+def test_a_task_of_a_request_whose_file_cannot_be_closed_runs(
+    app: Flask, anyclient: FlaskClient
+) -> None:
+    done: list[str] = []
+
+    class Stubborn(io.BytesIO):
+        def close(self) -> None:
+            super().close()
+            raise OSError("the disk is gone")
+
+    @app.get("/")
+    def view() -> Response:
+        app.add_background_task(done.append, "done")
+        return send_file(Stubborn(b"x" * 1_000_000), mimetype="text/plain")
+
+    with suppress(OSError):
+        anyclient.get("/")
+    wait_for(app)
+    assert done == ["done"]
 
 
 def test_outside_of_a_request_a_task_begins_at_once(app: Flask) -> None:

@@ -175,10 +175,10 @@ class Asgi(Lifespan):
             if not answer.has_started:
                 await refuse(send, error.code)
         finally:
-            answer.end()
             environ[UNDER_WAY] = False
             if BACKGROUND in environ:
                 begin_all(environ[BACKGROUND])
+            answer.end()  # Last, since what is closed may fail.
 
     def _most_of_body(self) -> int | None:
         """The limit of bodies that a request begins with: its class may have one of its own."""
