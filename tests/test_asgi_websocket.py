@@ -36,6 +36,7 @@ from torsyq import websocket
 from torsyq import WebsocketDisconnected
 from torsyq.sessions import SecureCookieSession
 from torsyq.sessions import SessionInterface
+from torsyq.sessions import SessionMixin
 from torsyq.testing import FlaskClient
 from torsyq.views import View
 
@@ -1069,6 +1070,32 @@ async def test_a_session_on_the_server_is_saved_at_the_end_too(app: Flask) -> No
     async with Wire(app) as wire:
         await wire.closed() if await wire.accepted() else None
     assert saved == [{"a": 1}, {"a": 1, "b": 2}]
+
+
+@on_loop
+async def test_a_session_that_does_not_tell_of_changes_is_saved_at_the_end(app: Flask) -> None:
+    saved: Events = []
+
+    class Plain(dict[str, t.Any], SessionMixin):
+        """The least that a session may be: it is always said to be changed."""
+
+    class Stored(SessionInterface):
+        def open_session(self, app: t.Any, request: t.Any) -> Plain:
+            return Plain()
+
+        def save_session(self, app: t.Any, session: t.Any, response: t.Any) -> None:
+            saved.append(dict(session))
+
+    app.session_interface = Stored()
+
+    @app.websocket("/")
+    async def view() -> None:
+        await websocket.accept()
+        session["late"] = True
+
+    async with Wire(app) as wire:
+        await wire.closed() if await wire.accepted() else None
+    assert saved == [{}, {"late": True}]
 
 
 # Afterwards

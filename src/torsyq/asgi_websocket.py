@@ -357,8 +357,10 @@ class WebsocketWalk(Asgi):
         await self._save_session(session, response)
         for cookie in response.headers.getlist("Set-Cookie"):
             headers.add("Set-Cookie", cookie)
-        # What changes from here on is told from what was sent.
-        session.modified = False
+        # What changes from here on is told from what was sent. One that can't tell is changed at all
+        # times, by its class.
+        if "modified" in vars(session):
+            session.modified = False
 
     async def _save_session_at_end(self, ctx: WebsocketContext, response: Response | None) -> None:
         session = self._session_to_save(ctx)
