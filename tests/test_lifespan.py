@@ -14,6 +14,7 @@ from torsyq import Blueprint
 from torsyq import current_app
 from torsyq import Flask
 from torsyq import has_request_context
+from torsyq import lifespan
 from torsyq import websocket
 from torsyq.loop import run_coroutine
 from torsyq.loop import serving_loop
@@ -391,6 +392,23 @@ def test_on_several_loops_an_app_starts_once_with_the_first_and_stops_with_the_l
             events.pop()
         two.run(app.shutdown)
         assert events == [*started, *STOPPED]
+
+
+def test_an_app_begins_to_serve_while_no_other_loop_looks_whether_it_does() -> None:
+    """That one would see it neither serve nor start, and start it again."""
+    locked: list[bool] = []
+
+    class Watched(Flask):
+        @property
+        def _serving(self) -> bool:
+            return bool(locked)
+
+        @_serving.setter
+        def _serving(self, value: bool) -> None:
+            locked.append(lifespan._lock.locked())
+
+    asyncio.run(Watched("watched").startup())
+    assert locked == [True]
 
 
 def test_who_waits_for_another_loop_to_start_may_be_cancelled(app: Flask) -> None:

@@ -161,7 +161,9 @@ class Lifespan(Background):
             self._serving_context = without_request()
             if self._has_serving_funcs():
                 await within(self._serving_context, self._begin_serving())
-            self._serving = True
+            with _lock:
+                # Who looks whether it serves, and then whether it starts, must not miss both.
+                self._serving = True
         except BaseException:
             with _lock:
                 self._serving_loops.discard(asyncio.get_running_loop())
