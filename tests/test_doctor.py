@@ -338,6 +338,14 @@ def test_a_view_whose_signature_cannot_be_read(sick: Flask) -> None:
     assert found(sick) == []
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="is an error when the view is defined")
+def test_a_view_annotated_with_what_only_type_checkers_import(sick: Flask) -> None:
+    names: dict[str, t.Any] = {}
+    exec("def view(word: Nowhere) -> Nowhere: ...", names)
+    sick.add_url_rule("/<word>", "fits", names["view"])
+    assert found(sick) == []
+
+
 def test_an_endpoint_without_a_view(sick: Flask) -> None:
     sick.add_url_rule("/none", "none")
     assert found(sick) == [

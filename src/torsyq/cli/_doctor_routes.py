@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import itertools
+import sys
 import types
 import typing as t
 
@@ -34,6 +35,12 @@ SAMPLES: dict[str, tuple[t.Any, ...]] = {
 }
 MOST_PATHS = 12
 _METHODS = (types.FunctionType, staticmethod, classmethod)
+# Annotations may name what is imported for type checkers only: Python 3.14 fails to evaluate those.
+_UNREAD: dict[str, t.Any] = {}
+if sys.version_info >= (3, 14):
+    import annotationlib
+
+    _UNREAD["annotation_format"] = annotationlib.Format.STRING
 # What a template is that is text, by the end of its name.
 TEXTS = {"css", "htm", "html", "j2", "jinja", "jinja2", "js", "md", "svg", "txt", "xhtml", "xml"}
 
@@ -162,7 +169,7 @@ def _about_arguments(
 
 def _signature(function: Callable[..., t.Any]) -> inspect.Signature | None:
     try:
-        return inspect.signature(function, follow_wrapped=False)
+        return inspect.signature(function, follow_wrapped=False, **_UNREAD)
     except (TypeError, ValueError):
         return None
 
