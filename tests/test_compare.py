@@ -409,6 +409,12 @@ def test_the_child_keeps_cookies_as_a_browser_would() -> None:
         jar, [("Set-Cookie", "a=; Max-Age=0"), ("Set-Cookie", "b=x; Max-Age=0")]
     )
     assert jar == {}
+    # As others than Werkzeug may write them.
+    kept = {"a/b": "1", "prefs": '{"x": 1}', "c": '"quoted\\054"'}
+    _compare_child.keep_cookies(
+        jar, [("Set-Cookie", f"{name}={value}; Path=/") for name, value in kept.items()]
+    )
+    assert jar == kept
 
 
 def test_timing_stops_when_its_time_is_up(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

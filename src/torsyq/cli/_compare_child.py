@@ -8,7 +8,6 @@ first and writes its account (JSON) to the file named second; standard output st
 from __future__ import annotations
 
 import base64
-import http.cookies
 import io
 import json
 import statistics
@@ -150,11 +149,12 @@ def header_pairs(record: Record) -> list[tuple[str, str]]:
 def keep_cookies(jar: dict[str, str], headers: Iterable[tuple[str, str]]) -> None:
     for name, value in headers:
         if name.lower() == "set-cookie":
-            for key, morsel in http.cookies.SimpleCookie(value).items():
-                if morsel.coded_value and morsel["max-age"] != "0":
-                    jar[key] = morsel.coded_value
-                else:
-                    jar.pop(key, None)
+            pair, *attributes = value.split(";")
+            key, _, text = pair.strip().partition("=")
+            if text and "max-age=0" not in [one.strip().lower() for one in attributes]:
+                jar[key] = text
+            else:
+                jar.pop(key, None)
 
 
 def measure(app: App, visit: Record, repeat: int) -> float | None:
