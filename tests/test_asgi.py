@@ -1234,6 +1234,51 @@ def test_a_client_that_goes_away_amid_a_hook_leaves_no_response_open(app: Flask,
     assert events == ["waits", "closed"]
 
 
+@pytest.mark.parametrize("kind", ["view", "class", "tuple", "handler"])
+def test_an_answer_of_a_thread_that_comes_when_the_client_has_gone_is_closed(
+    app: Flask, kind: str
+) -> None:
+    events: list[str] = []
+    go = threading.Event()
+
+    @app.before_request
+    async def on_loop() -> None:
+        """Else all of it would run in the thread."""
+
+    def answer(*_: object) -> t.Any:
+        events.append("works")
+        assert go.wait(30)
+        response = torsyq.Response("late")
+        response.call_on_close(lambda: events.append("closed"))
+        return (response, 201) if kind == "tuple" else response
+
+    async def fail() -> t.NoReturn:
+        raise ZeroDivisionError
+
+    class Mixed(MethodView):
+        get = answer
+
+        async def post(self) -> None:
+            """With which the class runs on the loop."""
+
+    app.register_error_handler(ZeroDivisionError, answer)
+    views = {"class": Mixed.as_view("mixed"), "handler": fail}
+    app.add_url_rule("/", "index", views.get(kind, answer))
+
+    async def run() -> None:
+        it = Exchange(app, scope())
+        it.tell()
+        task = asyncio.create_task(it.run())
+        await until(lambda: events)
+        it.disconnect()
+        await until(task.cancelling)
+        go.set()
+        await asyncio.wait_for(task, 30)
+        assert (events, it.sent) == (["works", "closed"], [])
+
+    asyncio.run(run())
+
+
 def test_the_servers_own_cancelling_is_not_swallowed(app: Flask) -> None:
     events: list[str] = []
 

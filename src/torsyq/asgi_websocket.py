@@ -402,7 +402,7 @@ class WebsocketWalk(Asgi):
         server_error: t.Any = InternalServerError(original_exception=e)
         handler = self._find_error_handler(server_error, request.blueprints)
         if handler is not None:
-            server_error = await self._call(handler, server_error)
+            server_error = await self._ask(handler, server_error)
         return await self.finalize_websocket(server_error, from_error_handler=True)
 
     # The end.

@@ -13,9 +13,11 @@ from .known import Known
 from .lazy import held
 from .lazy import is_stock
 from .lazy import stock
+from .loop import current_ending
 from .loop import is_async
 from .loop import run_coroutine
 from .loop import twin_of
+from .responses import abandon
 from .sansio.app import App
 from .threads import run_in_thread
 
@@ -123,6 +125,15 @@ class Calling(App):
             return twin(*args, **kwargs)  # type: ignore[no-any-return]
         return run_in_thread(self._thread_of_context(), func, *args, **kwargs)
 
+    def _ask(
+        self, func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
+    ) -> t.Awaitable[t.Any]:
+        """:meth:`_call` of what answers. An answer that comes when nobody waits for it is closed."""
+        if may_be_awaited(func) or is_stock(func):
+            return self._call(func, *args, **kwargs)
+        call = partial(_closed_if_late, func)
+        return run_in_thread(self._thread_of_context(), call, *args, **kwargs)
+
     def _sync_wrapper(self, func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
         # What Blinker wraps the sync receivers of a signal with, when it awaits the others.
         return partial(self._call, func)
@@ -138,6 +149,13 @@ def _gather_body() -> None:
     ctx = _current_request_context(None)
     if ctx is not None:
         ctx.request._gather_body()
+
+
+def _closed_if_late(func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> t.Any:
+    """Call *func* in a thread; whoever cannot wait until it has answered ends that."""
+    answer = func(*args, **kwargs)
+    current_ending.get().add(partial(abandon, answer[0] if type(answer) is tuple else answer))
+    return answer
 
 
 async def _called(func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> t.Any:

@@ -81,7 +81,7 @@ class View:
 
         async def twin(**kwargs: t.Any) -> ft.ResponseReturnValue:
             self = view_func.view_class(*class_args, **class_kwargs) if shared is None else shared
-            return await current_app._call(self._chosen(), **kwargs)  # type: ignore[no-any-return]
+            return await current_app._ask(self._chosen(), **kwargs)  # type: ignore[no-any-return]
 
         view_func: t.Any = view
         if cls._has_async() and not cls.decorators:

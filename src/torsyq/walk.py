@@ -305,7 +305,7 @@ class Walk(Calling, Responses):
         view = self.view_functions[endpoint]
         if self._known.async_views.get(endpoint) is not view:
             if not is_async(view):
-                return self._call(view, **request.view_args)  # type: ignore[arg-type]
+                return self._ask(view, **request.view_args)  # type: ignore[arg-type]
             self._known.async_views[endpoint] = view
         arguments = request.view_args
         # PERF: self._call(), and the dict of no arguments, are 1 % of a request.
@@ -465,7 +465,7 @@ class Walk(Calling, Responses):
         handler = self._find_error_handler(e, _current_request_context().request.blueprints)
         if handler is None:
             return e
-        return await self._call(handler, e)  # type: ignore[no-any-return]
+        return await self._ask(handler, e)  # type: ignore[no-any-return]
 
     @stock
     def handle_user_exception(self, e: Exception) -> HTTPException | ft.ResponseReturnValue:
@@ -499,7 +499,7 @@ class Walk(Calling, Responses):
         handler = self._find_error_handler(e, _current_request_context().request.blueprints)
         if handler is None:
             raise
-        return await self._call(handler, e)  # type: ignore[no-any-return]
+        return await self._ask(handler, e)  # type: ignore[no-any-return]
 
     @stock
     def handle_exception(self, e: Exception) -> Response:
@@ -544,7 +544,7 @@ class Walk(Calling, Responses):
         error: t.Any = InternalServerError(original_exception=e)
         handler = self._find_error_handler(error, _current_request_context().request.blueprints)
         if handler is not None:
-            error = await self._call(handler, error)
+            error = await self._ask(handler, error)
         return await self.finalize_request_async(error, from_error_handler=True)
 
     # The ends of contexts.
