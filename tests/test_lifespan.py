@@ -23,6 +23,7 @@ from torsyq.testing import FlaskClient
 from .asgi import Exchange
 from .asgi import exchange
 from .asgi import scope
+from .asgi import until
 
 
 def hooked(app: Flask, events: list[str]) -> None:
@@ -226,6 +227,31 @@ def test_a_first_request_that_fails_to_start_is_tried_again(
     assert client.get("/").text == "served"
     assert client.get("/").text == "served"
     assert events == ["tried", "tried"]
+
+
+def test_a_start_that_is_cancelled_ends_what_a_thread_has_begun(app: Flask) -> None:
+    events: list[str] = []
+    go = threading.Event()
+
+    @app.while_serving
+    def connected() -> t.Iterator[None]:
+        events.append("begin")
+        assert go.wait(30)
+        yield
+        events.append("end")
+
+    async def run() -> None:
+        serving_loop.set(asyncio.get_running_loop())
+        start = asyncio.create_task(app.startup())
+        await until(lambda: events)
+        start.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await start
+
+    asyncio.run(run())
+    assert events == ["begin", "end"]
 
 
 def test_an_error_after_serving_does_not_keep_the_others_from_ending(app: Flask) -> None:

@@ -179,8 +179,9 @@ class Lifespan(Background):
                     await self._call(func)
                 for func in self.while_serving_funcs:
                     generator = _generator_of(func)
-                    await self._advance(generator)
+                    # First, since a thread begins it though who waits for that is cancelled.
                     self._while_serving.append(generator)
+                    await self._advance(generator)
             except BaseException:
                 await self._end_generators()
                 raise
