@@ -148,7 +148,6 @@ def test_a_page_of_the_apps_own_stays_as_it_is(app: Flask, client: FlaskClient) 
 
 def test_an_error_nobody_handled_is_told_of_in_the_visitors_language(app: Flask) -> None:
     app.testing = False
-    app.logger.disabled = True
 
     @app.get("/")
     def view() -> str:
