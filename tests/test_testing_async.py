@@ -131,6 +131,27 @@ def test_cookies_are_kept_and_redirects_followed(app: Flask) -> None:
     asyncio.run(run())
 
 
+def test_a_redirect_that_keeps_the_method_keeps_the_body(app: Flask) -> None:
+    @app.post("/notes/")
+    async def add() -> dict[str, str]:
+        return request.form.to_dict()
+
+    @app.post("/moved")
+    async def moved() -> t.Any:
+        return redirect(f"/notes/?was={len(request.form['text'])}", 307)
+
+    async def run() -> None:
+        client = app.async_test_client()
+        added = await client.post("/notes", data={"text": "hello"}, follow_redirects=True)
+        assert added.request.path == "/notes/"
+        assert added.json == {"text": "hello"}
+        long = "x" * 200_000
+        added = await client.post("/moved", data={"text": long}, follow_redirects=True)
+        assert added.json == {"text": long}
+
+    asyncio.run(run())
+
+
 def test_cookies_of_connections_are_kept_too(app: Flask) -> None:
     """Of those for pieces and of WebSockets, accepted or refused, as a browser does."""
     app.secret_key = "k"

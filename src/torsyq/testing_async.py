@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import typing as t
 from collections import deque
@@ -440,14 +441,14 @@ class AsgiClient(FlaskClient):
 
 
 async def _exchange(app: Flask, environ: WSGIEnvironment) -> tuple[int, Headers, list[bytes]]:
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    # A redirect of 307 or 308 sends it once more.
+    environ["wsgi.input"] = io.BytesIO(body)
     conversation = _Conversation(app, make_scope(environ))
-    left = int(environ.get("CONTENT_LENGTH") or 0)
-    more = True
-    while more:
-        body = environ["wsgi.input"].read(min(left, _PIECE))
-        left -= len(body)
-        more = bool(body) and left > 0
-        await conversation.tell("http.request", body=body, more_body=more)
+    for start in range(0, len(body) or 1, _PIECE):
+        end = start + _PIECE
+        piece = body[start:end]
+        await conversation.tell("http.request", body=piece, more_body=end < len(body))
     status, headers, pieces = 0, Headers(), deque[bytes]()
     while (message := await conversation.hear())["type"] != "ended":
         if message["type"] == "http.response.start":
