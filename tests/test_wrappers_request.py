@@ -106,6 +106,7 @@ REQUESTS: list[dict[str, t.Any]] = [
     {"body": b"\xff\xfe", "CONTENT_TYPE": "text/plain; charset=latin1"},
     {"body": b"abc", "CONTENT_LENGTH": "x"},
     {"body": b"abc", "CONTENT_TYPE": " ; a=b"},
+    {"body": b"abc", "CONTENT_TYPE": None},
     {"body": b"abc", "wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"},
 ]
 

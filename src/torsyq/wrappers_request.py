@@ -304,7 +304,7 @@ class Request(RequestBase):
 
     def _parse_content_type(self) -> None:
         if "_parsed_content_type" not in self.__dict__:
-            self._parsed_content_type = parse_content_type(self.headers.get("Content-Type", ""))
+            self._parsed_content_type = parse_content_type(self.headers.get("Content-Type") or "")
 
     # Limits
 
