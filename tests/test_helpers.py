@@ -166,6 +166,30 @@ def test_an_error_in_a_stream_reaches_teardown_and_server(app: Flask, client: Fl
     assert isinstance(errors[1], ZeroDivisionError)
 
 
+@pytest.mark.parametrize("stream_body", [False, True])
+def test_the_body_that_arrives_can_be_iterated_as_in_flask(
+    app: Flask, anyclient: FlaskClient, stream_body: bool
+) -> None:
+    """It can be iterated with ``async for`` too, which an ``async def`` view does."""
+
+    @app.post("/lines", stream_body=stream_body)
+    def lines() -> t.Any:
+        return [line.decode() for line in torsyq.stream_with_context(request.stream)]
+
+    @app.post("/louder", stream_body=stream_body)
+    def louder() -> t.Any:
+        return torsyq.Response(c.upper() for c in torsyq.stream_with_context(request.stream))
+
+    @app.post("/async", stream_body=stream_body)
+    async def read() -> str:
+        body: t.Any = torsyq.stream_with_context(request.stream)
+        return "".join([piece.decode() async for piece in body])
+
+    assert anyclient.post("/lines", data=b"one\ntwo\n").json == ["one\n", "two\n"]
+    assert anyclient.post("/louder", data=b"one\ntwo\n").data == b"ONE\nTWO\n"
+    assert anyclient.post("/async", data=b"one\ntwo\n").data == b"one\ntwo\n"
+
+
 def test_a_stream_needs_a_request(app: Flask) -> None:
     message = "'stream_with_context' can only be used when a request context is active"
     with app.app_context(), pytest.raises(RuntimeError, match=message):

@@ -30,6 +30,7 @@ from .globals import request
 from .globals import request_ctx
 from .globals import session
 from .lazy import is_stock
+from .loop import a_loop_runs
 from .passed_on import passed_on
 from .signals import message_flashed
 
@@ -107,7 +108,10 @@ def stream_with_context(
         function returning one.
     :raises RuntimeError: no request is being handled where the stream is made.
     """
-    if hasattr(generator_or_function, "__aiter__"):
+    # COMPAT: request.stream is both; who is not on an event loop iterates it as in Flask.
+    if hasattr(generator_or_function, "__aiter__") and (
+        a_loop_runs() or not hasattr(generator_or_function, "__iter__")
+    ):
         return _stream_async(*_contexts_to_keep(), generator_or_function)
     try:
         iterator = iter(generator_or_function)
