@@ -1578,6 +1578,55 @@ def test_a_request_is_freed_though_the_error_of_its_stream_is_held(app: Flask) -
         gc.enable()
 
 
+async def exchange_in_task(app: Flask, path: str) -> BaseException | None:
+    """What a request raises out of the app, in a task of its own as in a server."""
+    task = asyncio.create_task(exchange(app, path))
+    await asyncio.wait([task])
+    return task.exception()
+
+
+def test_a_view_that_exits_does_not_end_the_server(app: Flask) -> None:
+    """Asyncio lets :exc:`SystemExit` out of the loop, through all that runs there."""
+    ended: list[BaseException | None] = []
+    app.add_url_rule("/fine", view_func=lambda: "fine")
+
+    @app.get("/sync")
+    def leave() -> t.NoReturn:
+        raise SystemExit(2)
+
+    @app.get("/sync-stream")
+    def sync_stream() -> t.Any:
+        yield "a"
+        leave()
+
+    @app.get("/stream")
+    async def stream() -> t.Any:
+        async def pieces() -> t.AsyncIterator[str]:
+            yield "a"
+            leave()
+
+        return pieces()
+
+    @app.get("/async")
+    async def view() -> str:
+        leave()
+
+    @app.teardown_request
+    def teardown(error: BaseException | None) -> None:
+        ended.append(error)
+
+    async def run() -> None:
+        for path in "/sync", "/async", "/sync-stream", "/stream":
+            error = await exchange_in_task(app, path)
+            assert isinstance(error, RuntimeError), path
+            assert "would have ended the server" in str(error)
+            assert isinstance(error.__cause__, SystemExit)
+        assert await exchange_in_task(app, "/fine") is None
+
+    asyncio.run(run())
+    assert [type(error) for error in ended] == [SystemExit, SystemExit, *[type(None)] * 3]
+
+
 def test_an_unknown_kind_of_connection_is_refused(app: Flask) -> None:
     async def send(message: t.Any) -> None:
         raise AssertionError("nothing is answered")

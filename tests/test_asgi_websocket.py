@@ -881,6 +881,30 @@ async def test_an_unhandled_error_is_logged_reported_and_closes_with_1011(
     assert record.exc_info
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@on_loop
+async def test_a_view_that_exits_does_not_end_the_server(app: Flask, kind: str) -> None:
+    """Asyncio lets :exc:`SystemExit` out of the loop, through all that runs there."""
+    ended: Events = []
+
+    @app.websocket("/sync")
+    def leave() -> None:
+        raise SystemExit(2)
+
+    @app.websocket("/async")
+    async def view() -> None:
+        leave()
+
+    @app.teardown_websocket
+    def teardown(exc: BaseException | None) -> None:
+        ended.append(type(exc))
+
+    with pytest.raises(RuntimeError, match="would have ended the server"):
+        async with Wire(app, f"/{kind}"):
+            pass
+    assert ended == [SystemExit]
+
+
 @on_loop
 async def test_a_test_gets_the_error_and_the_client_the_code(app: Flask) -> None:
     @app.websocket("/<when>")

@@ -370,6 +370,31 @@ def test_an_error_of_a_task_is_logged(
     assert "ZeroDivisionError: z" in caplog.text
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_task_that_exits_does_not_end_the_server(
+    app: Flask, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    def leave() -> None:
+        raise SystemExit(2)
+
+    async def leave_async() -> None:
+        leave()
+
+    @app.get("/")
+    def view() -> str:
+        app.add_background_task(leave if kind == "sync" else leave_async)
+        return ""
+
+    async def run() -> None:
+        await exchange(app)
+        await app.shutdown()
+
+    asyncio.run(run())
+    (record,) = caplog.records
+    assert "Exception in background task" in record.message
+    assert "SystemExit: 2" in caplog.text
+
+
 def test_the_end_waits_for_tasks_no_longer_than_configured(
     app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:

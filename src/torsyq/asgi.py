@@ -43,6 +43,7 @@ from .lazy import deferred
 from .lazy import is_stock
 from .lifespan import Lifespan
 from .loop import current_ending
+from .loop import exit_of_app
 from .loop import serving_loop
 from .threads import settled
 from .threads import within
@@ -128,9 +129,8 @@ class Asgi(Lifespan):
         if scope["type"] != "http":
             return await self._answer_other(scope, receive, send, doorman)
         environ = make_environ(scope)
-        # SECURITY: when all has been sent, uvicorn begins with the next request on that line, in
-        # the context in which it was sent. That must not be this request's: the next one, perhaps
-        # another client's behind a proxy, would see what the app keeps in it.
+        # SECURITY: uvicorn begins with the next request on a line, perhaps another client's behind
+        # a proxy, in the context in which this one's end was sent. It must not see what is in this.
         context = copy_context()
         ctx = context.run(self._matched, environ) if self._streaming_rules else None
         if ctx is not None and getattr(ctx.request.url_rule, "stream_body", False):
@@ -172,8 +172,9 @@ class Asgi(Lifespan):
             # No error of the app's: what it sends it reads from the request's body.
             if not answer.may_be_made_of_body:
                 raise
-            if not answer.has_started:
-                await refuse(send, error.code)
+            await answer.refuse(error.code)
+        except SystemExit as error:
+            raise exit_of_app(error) from error
         finally:
             environ[UNDER_WAY] = False
             if BACKGROUND in environ:

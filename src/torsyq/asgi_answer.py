@@ -25,6 +25,7 @@ from .loop import Call
 from .loop import clean_up
 from .loop import current_ending
 from .loop import Ending
+from .loop import exit_of_app
 from .loop import runs_here
 from .statuses import STATUS_LINES
 
@@ -268,6 +269,11 @@ class Answer(Ending):
         self.has_started = True
         return self.send(self.opening)
 
+    async def refuse(self, status: int) -> None:
+        """Send *status*, unless another one is on its way."""
+        if not self.has_started:
+            await refuse(self.send, status)
+
     async def send_piece(self, piece: bytes) -> None:
         """Send a piece, and wait until the server wants another."""
         if not self.has_started:
@@ -281,6 +287,8 @@ class Answer(Ending):
         stream = Stream(self)
         try:
             await stream.send(source)
+        except SystemExit as error:
+            raise exit_of_app(error) from error
         finally:
             stream.end()
             try:

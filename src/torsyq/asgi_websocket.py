@@ -41,6 +41,7 @@ from .lazy import deferred
 from .lazy import held
 from .lazy import imported
 from .logging import printable
+from .loop import exit_of_app
 from .loop import is_async
 from .loop import twin_of
 from .responses import abandon
@@ -132,6 +133,9 @@ class WebsocketWalk(Asgi):
         error: BaseException | None = None
         try:
             error = await self._run_websocket(ctx)
+        except SystemExit as exc:
+            error = exc
+            raise exit_of_app(exc) from exc
         except BaseException as exc:
             error = exc
             raise

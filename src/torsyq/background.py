@@ -115,7 +115,8 @@ class Background(Walk):
         try:
             async with self.app_context():
                 await self._call(func, *args, **kwargs)
-        except Exception:
+        except (Exception, SystemExit):
+            # SECURITY: the latter would end the loop, and the server with it.
             self.logger.exception(f"Exception in background task {name_of(func)}")
 
     async def _drain_background(self) -> None:

@@ -110,6 +110,17 @@ def a_loop_runs() -> bool:
     return "asyncio" in sys.modules and asyncio._get_running_loop() is not None
 
 
+def exit_of_app(error: SystemExit) -> RuntimeError:
+    """What to raise for *error* on a loop that is not the app's alone.
+
+    SECURITY: the loop lets it out, and with it end the server and the requests of all others.
+    """
+    return RuntimeError(
+        f"The app raised {error!r}, which would have ended the server. Usually it calls what is"
+        " meant for a command line, and calls 'sys.exit'."
+    )
+
+
 def is_async(func: t.Callable[..., t.Any]) -> bool:
     """Whether *func* is an ``async def``, or a partial of one, or marked as one.
 
