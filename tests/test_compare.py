@@ -136,6 +136,19 @@ def test_an_exception_out_of_the_app_is_an_answer_too(tmp_path: pathlib.Path) ->
     assert "raised: Flask LookupError: flask.app, Torsyq LookupError: torsyq.app" in result.output
 
 
+def test_a_view_that_exits_is_an_answer_too(tmp_path: pathlib.Path) -> None:
+    source = HELLO.replace('return "Hello"', "raise SystemExit(3)")
+    result = run(tmp_path, source, "--json", "--repeat", "1")
+    report = json.loads(result.output)
+    assert [row["different"] for row in report["requests"]] == [False, False]
+
+
+def test_an_app_that_ends_the_process_is_told_in_a_sentence(tmp_path: pathlib.Path) -> None:
+    result = run(tmp_path, HELLO.replace('return "Hello"', "os._exit(0)"))
+    assert result.exit_code == 1
+    assert "On Flask the app has ended the process before all was answered" in result.output
+
+
 def test_routes_that_differ_are_told_before_anything(tmp_path: pathlib.Path) -> None:
     source = """
     import flask

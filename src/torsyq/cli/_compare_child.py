@@ -89,7 +89,10 @@ def ask(app: App, record: Record, jar: dict[str, str] | None = None) -> Record:
         finally:
             getattr(body, "close", lambda: None)()
         status, headers = started[-1]
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # Also SystemExit: the other requests are to be answered.
         return {"raised": f"{type(error).__name__}: {error}"}
     if jar is not None:
         keep_cookies(jar, headers)

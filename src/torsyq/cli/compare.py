@@ -187,6 +187,11 @@ class _Sides:
             job_file, account_file = pathlib.Path(folder, "job"), pathlib.Path(folder, "account")
             job_file.write_text(json.dumps(job))
             self._run(side, [str(job_file), str(account_file)])
+            if not account_file.exists():
+                raise click.ClickException(
+                    f"On {side.title()} the app has ended the process before all was answered."
+                    " Usually a route stops the server, with 'os._exit' or a signal."
+                )
             account: Account = json.loads(account_file.read_text())
         if "wrong_maker" in account:
             raise click.ClickException(_wrong_maker(side, account["wrong_maker"]))
