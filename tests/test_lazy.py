@@ -5,6 +5,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from threading import Barrier
+from unittest import mock
 from unittest.mock import Mock
 
 from torsyq.lazy import deferred
@@ -171,11 +172,22 @@ def test_what_is_held_is_computed_once_assigned_and_deleted_as_any_attribute() -
     assert not Page.index.is_made(page)
     assert page.index is page.index
     assert (Page.index.is_made(page), page.computed) == (True, 1)
-    page.index = ["a"]
-    assert (page.index, page.computed) == (["a"], 1)
     del page.index
     assert (page.index, page.computed) == ([], 2)
+    page.index = ["a"]
+    assert (page.index, page.computed) == (["a"], 2)
     assert "index" not in page.__dict__
+
+
+def test_what_is_held_is_there_again_after_a_mock() -> None:
+    """``mock.patch.object`` deletes what it has set, and ``app.logger`` was the app's own before."""
+    made, assigned = Page(), Page()
+    assigned.index = ["a"]
+    for page in (made, assigned):
+        before = page.index
+        with mock.patch.object(page, "index"):
+            assert page.index is not before
+        assert page.index is before
 
 
 def test_what_is_held_needs_no_slot() -> None:

@@ -116,12 +116,21 @@ class held(shared[T]):
         return value  # type: ignore[no-any-return]
 
     def __set__(self, instance: object, value: T) -> None:
-        _held_by(instance)[self.name] = value
+        values = _held_by(instance)
+        if self.name in values:
+            values[f"{self.name} before"] = values[self.name]
+        values[self.name] = value
 
     def __delete__(self, instance: object) -> None:
-        if self.name not in _held_by(instance):
+        values = _held_by(instance)
+        if self.name not in values:
             raise AttributeError(self.name)
-        self.taken_from(instance)
+        # COMPAT: mock.patch.object() sets back only what it finds in __dict__, and else deletes.
+        before = values.pop(f"{self.name} before", _absent)
+        if before is _absent:
+            del values[self.name]
+        else:
+            values[self.name] = before
 
     def taken_from(self, instance: object) -> T | None:
         """What *instance* had, and has no more, if it was made; to one of several who ask at once."""
