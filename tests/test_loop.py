@@ -7,6 +7,7 @@ import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from contextvars import copy_context
 from pathlib import Path
 from unittest import mock
 
@@ -209,6 +210,35 @@ def test_a_coroutine_cancelled_before_it_began_is_cancelled_for_its_caller() -> 
             run_coroutine(never)()
         assert cancelling.result(30)
     assert begun == []
+
+
+def test_a_task_that_cannot_be_made_is_the_callers_error() -> None:
+    """As by a task factory from before Python 3.11, which takes no context."""
+
+    async def name() -> str:
+        return "name"
+
+    def make_task(loop: asyncio.AbstractEventLoop, coro: t.Any) -> asyncio.Task[t.Any]:
+        return asyncio.Task(coro, loop=loop)
+
+    errors: list[str] = []
+
+    def call() -> None:
+        with pytest.raises(TypeError) as info:
+            run_coroutine(name)()
+        errors.append(str(info.value))
+
+    async def main() -> None:
+        here = asyncio.get_running_loop()
+        here.set_task_factory(make_task)
+        serving_loop.set(here)
+        threading.Thread(target=copy_context().run, args=(call,), daemon=True).start()
+        async with asyncio.timeout(30):
+            while not errors:
+                await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert "context" in errors[0]
 
 
 def test_the_serving_loop_is_taken_where_there_is_one() -> None:

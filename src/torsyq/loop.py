@@ -250,8 +250,16 @@ class Call:
         return self
 
     def _start(self, context: Context | None) -> None:
-        # The loop itself knows its tasks only weakly.
-        self._task = self._loop.create_task(self._settle(), context=context)
+        settling = self._settle()
+        try:
+            # The loop itself knows its tasks only weakly.
+            self._task = self._loop.create_task(settling, context=context)
+        except BaseException as error:
+            # The caller's, who would wait for ever. A task factory may know no contexts.
+            settling.close()
+            self._error = error
+            self._ended.release()
+            return
         if not self._has_begun:
             self._task.add_done_callback(self._end_unbegun)
 
