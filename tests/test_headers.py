@@ -177,6 +177,7 @@ def test_request_headers_read_as_werkzeugs_do(environ: dict[str, str], name: str
 def test_a_header_name_is_text() -> None:
     for headers in (EnvironHeaders({}), ds.EnvironHeaders({})):
         assert headers.get(1, "default") == "default"  # type: ignore[call-overload]
+        assert headers.get(b"Accept", "default") == "default"  # type: ignore[call-overload]
         assert 1 not in headers  # type: ignore[operator]
 
 

@@ -150,7 +150,7 @@ class EnvironHeaders(ds.EnvironHeaders):
         """The header's value, run through *type* if given, or *default*."""
         try:
             name = key.upper().replace("-", "_")
-        except AttributeError:
+        except (AttributeError, TypeError):
             return default
         if name != "CONTENT_TYPE" and name != "CONTENT_LENGTH":
             name = f"HTTP_{name}"
