@@ -188,17 +188,24 @@ class TestContext:
         assert template.render(own=2) == "2me"
 
     def test_a_template_given_as_text_is_compiled_once(self, app: torsyq.Flask) -> None:
-        env, compiled = app.jinja_env, []
-        compile_source = env.compile
+        env, compiled, parsed = app.jinja_env, [], []
+        compile_source, parse = env.compile, env._parse
         env.compile = lambda source: compiled.append(source) or compile_source(source)  # type: ignore[method-assign,assignment,func-returns-value]
+        env._parse = lambda *args: parsed.append(args[0]) or parse(*args)  # type: ignore[method-assign,func-returns-value]
         with app.app_context():
             for number in range(3):
                 env.globals["late"] = number
                 assert render_template_string("{{ name }}{{ late }}", name="x") == f"x{number}"
-        assert compiled == ["{{ name }}{{ late }}"]
+        assert len(compiled) == 1
+        assert parsed == ["{{ name }}{{ late }}"]
         first, second = env.from_string("{{ name }}"), env.from_string("{{ name }}")
         assert first is not second
         assert first.globals is not second.globals
+
+    def test_an_unknown_filter_is_shown_in_its_source(self, app: torsyq.Flask) -> None:
+        with app.app_context(), pytest.raises(jinja2.TemplateAssertionError) as info:
+            render_template_string("first\n{{ name|nope }}")
+        assert (info.value.lineno, info.value.source) == (2, "first\n{{ name|nope }}")
 
     def test_a_change_of_the_environment_is_seen_in_a_text_that_was_rendered(self) -> None:
         def change(env: t.Any) -> t.Iterator[None]:

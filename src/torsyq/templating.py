@@ -12,6 +12,7 @@ from jinja2 import Environment as BaseEnvironment
 from jinja2 import nodes
 from jinja2 import Template
 from jinja2 import TemplateNotFound
+from jinja2 import TemplateSyntaxError
 from jinja2.filters import FILTERS
 from jinja2.runtime import Context
 from jinja2.runtime import new_context
@@ -147,8 +148,13 @@ class Environment(BaseEnvironment):
         key = source, bool(escapes)
         code: CodeType | None = compiled.get(key, _unknown)
         if code is _unknown:
-            code = self.compile(source)
-            kept = code if self._compiles_always_alike(source) else None
+            tree = self.parse(source)
+            is_always_alike = self._compiles_always_alike(tree)
+            try:
+                code = self.compile(tree)
+            except TemplateSyntaxError:
+                code = self.compile(source)  # An unknown filter: the error shows the source.
+            kept = code if is_always_alike else None
             # Another thread may have changed the settings meanwhile.
             if _compiling_depends_on(self) == compiled_with:
                 compiled[key] = kept
@@ -157,8 +163,8 @@ class Environment(BaseEnvironment):
         cls = template_class or self.template_class
         return cls.from_code(self, code, self.make_globals(globals), None)
 
-    def _compiles_always_alike(self, source: str) -> bool:
-        """Whether nothing but Jinja has a say in what *source* is compiled to.
+    def _compiles_always_alike(self, tree: nodes.Template) -> bool:
+        """Whether nothing but Jinja has a say in what a template is compiled to.
 
         What ``finalize`` and the app's own filters and tests make of a constant is part of the
         code, and may depend on the request: ``{{ "hello"|translate }}``.
@@ -170,7 +176,6 @@ class Environment(BaseEnvironment):
         ):
             return False
         known = (nodes.Filter, self.filters, FILTERS), (nodes.Test, self.tests, TESTS)
-        tree = self.parse(source)
         # Looked up name by name: another thread may add some meanwhile.
         return not any(
             own.get(node.name) is not jinjas.get(node.name) and _may_be_constant(node)
