@@ -59,10 +59,10 @@ def page_in(language: str | None, client: FlaskClient, path: str = "/nowhere") -
     ],
 )
 def test_the_browser_chooses_among_the_languages_of_the_site(
-    client: FlaskClient, accepted: str | None, language: str, title: str
+    anyclient: FlaskClient, accepted: str | None, language: str, title: str
 ) -> None:
     """The first one, where it likes none of them."""
-    answer = page_in(accepted, client)
+    answer = page_in(accepted, anyclient)
     assert answer.status_code == 404
     assert f"<html lang={language}>\n<title>404 {title}</title>" in answer.text
     assert answer.headers["Content-Language"] == language
