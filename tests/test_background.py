@@ -310,7 +310,7 @@ def test_a_task_of_a_request_whose_file_cannot_be_closed_runs(
         return send_file(Stubborn(b"x" * 1_000_000), mimetype="text/plain")
 
     with suppress(OSError):
-        anyclient.get("/")
+        anyclient.get("/").close()
     wait_for(app)
     assert done == ["done"]
 
