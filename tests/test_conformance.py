@@ -245,7 +245,8 @@ def test_told_to_stop_the_driver_leaves_nothing_running(places: pathlib.Path) ->
     code = "import subprocess, sys; from conformance import __main__, runner\n"
     code += "p = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=-1, start_new_session=True)\n"
     code += "runner.RUNNING.add(p); import signal; signal.signal(signal.SIGTERM, __main__.stop)\n"
-    code += "print(p.pid, flush=True); signal.pause()\n"
+    # Not signal.pause(), which misses a signal that comes just before.
+    code += "print(p.pid, flush=True)\nimport time\nwhile True: time.sleep(0.1)\n"
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE
     ) as process:
