@@ -622,6 +622,7 @@ async def test_a_view_that_swallows_its_cancellation_ends_as_it_likes(app: Flask
 
 @pytest.mark.parametrize("how", ["gather", "group", "tasks"])
 def test_sending_and_receiving_in_tasks_ends_with_the_client(app: Flask, how: str) -> None:
+    """Both of them, and who is told of it cleans up undisturbed."""
     ends = []
 
     async def sending() -> None:
@@ -632,8 +633,13 @@ def test_sending_and_receiving_in_tasks_ends_with_the_client(app: Flask, how: st
             raise
 
     async def receiving() -> None:
-        while True:
-            await websocket.send(await websocket.receive())
+        try:
+            while True:
+                await websocket.send(await websocket.receive())
+        except WebsocketDisconnected:
+            await asyncio.sleep(0)
+            ends.append("receiving")
+            raise
 
     @app.websocket("/")
     async def view() -> None:
@@ -658,10 +664,11 @@ def test_sending_and_receiving_in_tasks_ends_with_the_client(app: Flask, how: st
             assert await wire.hear() == "a"
             wire.leave()
         assert wire.task.cancelling() == 0
+        # Not only with the loop.
+        await eventually(lambda: len(ends) == 2)
 
     client()
-    # Of gather, the other task lives on and is ended with the loop.
-    assert ends == ["sending"]
+    assert sorted(ends) == ["receiving", "sending"]
 
 
 @pytest.mark.parametrize("error", [None, KeyError("k")])
@@ -902,6 +909,69 @@ async def test_closing_from_a_task_wakes_the_one_that_receives(app: Flask) -> No
         await wire.accepted()
         assert await wire.closed() == (4002, "")
     assert codes == [4002]
+
+
+@pytest.mark.parametrize("who", ["task", "hook", "send"])
+def test_a_view_that_waits_for_something_else_ends_though_the_end_was_made_beside_it(
+    app: Flask, who: str
+) -> None:
+    """A task or a hook has closed the connection, or a task found it broken while sending."""
+    ends = []
+
+    async def beside() -> None:
+        await websocket.accept()
+        await asyncio.sleep(0)
+        if who == "send":
+            await websocket.send("?")
+        await websocket.close(4002)
+
+    @app.before_websocket
+    async def before() -> None:
+        if who == "hook":
+            await beside()
+
+    @app.websocket("/")
+    async def view() -> None:
+        task = asyncio.create_task(beside())
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("view")
+            await asyncio.wait([task])
+
+    @on_loop
+    async def client() -> None:
+        async with Wire(app) as wire:
+            await wire.accepted()
+            if who == "send":
+                wire.broken = OSError()
+            else:
+                assert await wire.closed() == (4002, "")
+        assert ends == ["view"]
+        assert wire.task.cancelling() == 0
+
+    client()
+
+
+@on_loop
+async def test_a_view_that_has_closed_the_connection_may_go_on(app: Flask) -> None:
+    ends = []
+
+    @app.websocket("/")
+    async def view() -> None:
+        await websocket.accept()
+        await websocket.close(4002)
+        websocket._inbox.dismiss_viewer()
+        try:
+            await asyncio.sleep(0.05)
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+        ends.append("ends")
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        assert await wire.closed() == (4002, "")
+    assert ends == ["ends"]
 
 
 @on_loop

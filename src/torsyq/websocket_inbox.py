@@ -6,6 +6,7 @@ import asyncio
 import sys
 import typing as t
 from collections import deque
+from contextlib import suppress
 from contextvars import Context
 from contextvars import copy_context
 from threading import get_ident
@@ -198,6 +199,7 @@ class Inbox:
         self._was_read = True
         while not self._messages:
             if self.end is not None:
+                await self._end_gathering()
                 raise self.farewell()
             await (self._wait() if self._taker or self._listening else self._take())
         data = self._messages.popleft()
@@ -294,6 +296,28 @@ class Inbox:
         if self.cancel_view is not None and not self._viewer_knows:
             self.has_cancelled = True
             self.cancel_view()
+
+    async def _end_gathering(self) -> None:
+        """Cancel a view that waits in ``gather``, before one of what it gathers is told of the end.
+
+        COMPAT: so views of Quart are written. Where one that is gathered ends, the others go on,
+        and nobody would end them any more; where the view is cancelled, so are they.
+        """
+        # Nothing public tells what a task waits for.
+        waits_for = getattr(self.viewer, "_fut_waiter", None)
+        if hasattr(waits_for, "_children") and not waits_for.done():
+            self._cancel_viewer()
+            self._viewer_knows = True
+            # Who is told is cancelled as well: here, and not where it cleans up.
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+
+    def leave(self) -> None:
+        """Have the view end, since a task or a hook beside it has found or made an end of it."""
+        self.has_left = True
+        if self.viewer is asyncio.current_task():
+            self._viewer_knows = True
+        self.dismiss_viewer()
 
     async def stop(self) -> None:
         """Stop listening."""

@@ -210,6 +210,7 @@ class Websocket:
     def _lost(self) -> WebsocketDisconnected:
         """What to raise, now that nobody is there."""
         self._inbox.close(1006, "")
+        self._inbox.leave()
         return self._inbox.farewell()
 
     def receive(self) -> t.Coroutine[t.Any, t.Any, str | bytes]:
@@ -322,6 +323,9 @@ class Websocket:
             raise ValueError(f"A reason has at most {_LONGEST_REASON} bytes: {reason!r}.")
         if not self.closed:
             await self._close(code, reason)
+            if self._inbox.viewer is not None:
+                # A sync view ends it by itself.
+                self._inbox.leave()
 
     async def _close(self, code: int, reason: str) -> None:
         self._inbox.close(code, reason)
