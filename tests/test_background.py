@@ -562,7 +562,7 @@ def test_under_wsgi_the_end_of_the_process_is_the_end_of_serving(where: str) -> 
         "begin",
         "script ends",
         "task done",
-        "after serving",
         "end",
+        "after serving",
         "",
     ]

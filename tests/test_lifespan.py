@@ -69,7 +69,7 @@ def hooked(app: Flask, events: list[str]) -> None:
 
 
 STARTED = ["before", "before async", "begin", "begin async"]
-STOPPED = ["after", "after async", "end async", "end"]
+STOPPED = ["end async", "end", "after", "after async"]
 
 
 def test_the_server_says_when_by_the_lifespan_protocol(app: Flask) -> None:
@@ -353,7 +353,7 @@ def test_blueprints_have_hooks_of_serving(app: Flask) -> None:
         await app.shutdown()
 
     asyncio.run(run())
-    assert events == ["before", "begin", "after", "end"]
+    assert events == ["before", "begin", "end", "after"]
 
 
 def test_hooks_cannot_be_added_when_requests_are_handled(app: Flask, client: FlaskClient) -> None:

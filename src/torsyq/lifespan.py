@@ -108,7 +108,8 @@ class Lifespan(Background):
 
     @setupmethod
     def after_serving(self, f: T_serving) -> T_serving:
-        """Call the function, sync or async, in an app context after the last request."""
+        """Call the function, sync or async, in an app context after the last request, when the
+        ``while_serving`` functions have ended."""
         self.after_serving_funcs.append(f)
         return f
 
@@ -187,8 +188,8 @@ class Lifespan(Background):
                 raise
 
     async def shutdown(self) -> None:
-        """Wait for the background tasks, run the ``after_serving`` functions, then the
-        ``while_serving`` ones, last begun first, to their end.
+        """Wait for the background tasks, run the ``while_serving`` functions, last begun first,
+        to their end, then the ``after_serving`` ones.
 
         As long as the app serves on other loops, only this one's background tasks are waited for.
         """
@@ -213,10 +214,10 @@ class Lifespan(Background):
     async def _end_serving(self) -> None:
         async with self.app_context():
             try:
+                await self._end_generators()
+            finally:
                 for func in self.after_serving_funcs:
                     await self._call(func)
-            finally:
-                await self._end_generators()
 
     async def _end_generators(self) -> None:
         try:
