@@ -911,6 +911,64 @@ async def test_closing_from_a_task_wakes_the_one_that_receives(app: Flask) -> No
     assert codes == [4002]
 
 
+@pytest.mark.parametrize("how", ["it knows", "the server knows"])
+@on_loop
+async def test_the_end_of_a_connection_does_not_end_who_sends_to_it_from_another(
+    app: Flask, how: str
+) -> None:
+    """From a request, a background task or another WebSocket; there it is an error like others."""
+    there: list[t.Any] = []
+    errors = []
+
+    @app.websocket("/there")
+    async def view() -> None:
+        await websocket.accept()
+        there.append(websocket._get_current_object())
+        await asyncio.Event().wait()
+
+    async def tell() -> None:
+        for one in there:
+            try:
+                await one.send("?")
+            except Exception as error:
+                errors.append(error)
+
+    @app.websocket("/")
+    async def teller() -> None:
+        await tell()
+        await websocket.send("goes on")
+
+    @app.get("/")
+    async def request() -> str:
+        app.add_background_task(tell)
+        await tell()
+        return "goes on"
+
+    @app.get("/plain")
+    def plain() -> str:
+        try:
+            there[0].send("?")
+        except Exception as error:
+            errors.append(error)
+        return "goes on"
+
+    async with Wire(app, "/there") as wire:
+        await wire.accepted()
+        if how == "it knows":
+            wire.leave()
+            await asyncio.wait([wire.task])
+        else:
+            wire.broken = OSError()
+        async with Wire(app) as other:
+            await other.accepted()
+            assert await other.hear() == "goes on"
+        for path in "/", "/plain":
+            assert (await app.async_test_client().get(path)).text == "goes on"
+        await eventually(lambda: len(errors) == 4)
+    assert {type(error) for error in errors} == {ConnectionError}
+    assert "'/there'" in str(errors[0])
+
+
 @pytest.mark.parametrize("who", ["task", "hook", "send"])
 def test_a_view_that_waits_for_something_else_ends_though_the_end_was_made_beside_it(
     app: Flask, who: str

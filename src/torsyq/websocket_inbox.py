@@ -304,7 +304,7 @@ class Inbox:
         and nobody would end them any more; where the view is cancelled, so are they.
         """
         # Nothing public tells what a task waits for.
-        waits_for = getattr(self.viewer, "_fut_waiter", None)
+        waits_for: t.Any = getattr(self.viewer, "_fut_waiter", None)
         if hasattr(waits_for, "_children") and not waits_for.done():
             self._cancel_viewer()
             self._viewer_knows = True

@@ -17,6 +17,7 @@ from werkzeug.exceptions import BadRequest
 
 from .asgi_answer import GONE
 from .asgi_answer import wire_headers
+from .globals import _cv_websocket
 from .headers import Headers
 from .loop import adopt
 from .loop import Call
@@ -207,11 +208,22 @@ class Websocket:
             self.accepted = True
             self._inbox.open()
 
-    def _lost(self) -> WebsocketDisconnected:
+    def _lost(self) -> BaseException:
         """What to raise, now that nobody is there."""
         self._inbox.close(1006, "")
         self._inbox.leave()
-        return self._inbox.farewell()
+        return self._farewell()
+
+    def _farewell(self) -> BaseException:
+        """What to raise from a send."""
+        return self._error_for_others() or self._inbox.farewell()
+
+    def _error_for_others(self) -> ConnectionError | None:
+        """What to raise where it is not the current websocket: the sender is not over with it."""
+        ctx = _cv_websocket.get(None)
+        if ctx is not None and ctx.websocket is self:
+            return None
+        return ConnectionError(f"The websocket on {self.path!r} is closed.")
 
     def receive(self) -> t.Coroutine[t.Any, t.Any, str | bytes]:
         """The next message: text as a string, binary data as bytes.
@@ -249,6 +261,7 @@ class Websocket:
 
         :raises TypeError: *data* is neither text nor bytes.
         :raises WebsocketDisconnected: the connection is over.
+        :raises ConnectionError: likewise, in a request, a background task or another WebSocket.
         """
         if get_ident() == self._inbox.thread:
             return self._send_data(data)
@@ -260,7 +273,7 @@ class Websocket:
             end = self._inbox.end
             if end is None or isinstance(error, WebsocketDisconnected):
                 raise
-            raise WebsocketDisconnected(*end) from None
+            raise (self._error_for_others() or WebsocketDisconnected(*end)) from None
 
     async def _send_data(self, data: str | bytes) -> None:
         message: Message
@@ -281,7 +294,7 @@ class Websocket:
         if not inbox.is_open:
             await self._accept()
         if inbox.end is not None:
-            raise inbox.farewell()
+            raise self._farewell()
         try:
             await self._send(message)
         except Exception as error:
