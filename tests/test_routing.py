@@ -41,6 +41,7 @@ from torsyq import routing
 from torsyq.routing import Map
 from torsyq.routing import MapAdapter
 
+from .calls import Calls
 from .calls import calls_of
 
 Environ = dict[str, t.Any]
@@ -1249,6 +1250,67 @@ def test_binding_and_building_take_few_calls() -> None:
     assert calls_of(lambda: adapter.build("index")) <= 2
     assert calls_of(lambda: adapter.build("user", {"id": 7})) <= 2
     assert calls_of(lambda: adapter.build("user", {"id": 7, "tab": "a b"})) <= 3
+
+
+def test_rules_are_added_without_compiling_what_builds_their_urls() -> None:
+    """Werkzeug's builder comes into being when it is asked, and gives what Werkzeug gives."""
+    names = Submount("/a", [Rule("/<self>/<rule>", endpoint="names", subdomain="<map>")])
+    url_map = plain_map(Rule("/user/<int:id>/<name>", endpoint="user"))
+    url_map.add(names)
+    werkzeugs = WerkzeugMap([rule.empty() for rule in url_map.iter_rules()])
+
+    with Calls() as called:
+        url_map.add(Rule("/late/<int:id>", endpoint="late"))
+    assert Rule._compile_builder.__code__ not in called
+    assert Rule._parse_rule.__code__ in called
+
+    values = {"id": 3, "name": "ü b", "self": "x", "rule": "y", "map": "z", "q": [1, 2]}
+    for rule, other in zip(url_map.iter_rules(), werkzeugs.iter_rules(), strict=False):
+        for append_unknown in True, False, True:
+            assert rule.build(values, append_unknown) == other.build(values, append_unknown)
+    late = next(url_map.iter_rules("late"))
+    assert late.build({"id": 4, "q": 1}) == ("", "/late/4?q=1")
+    late.refresh()
+    assert late.build({"id": 5}) == ("", "/late/5")
+
+
+class NeverInURLs(BaseConverter):
+    """Has no text for any value."""
+
+    def to_url(self, value: t.Any) -> str:
+        raise LookupError(value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "error"),
+    [
+        (Rule("/<True>", endpoint="x"), ValueError),
+        (Rule("/<__debug__>", endpoint="x"), SyntaxError),
+        (Rule("/\udc00", endpoint="x"), UnicodeEncodeError),
+        (Rule("/<never:x>", endpoint="x", defaults={"x": 1}), LookupError),
+    ],
+)
+def test_a_rule_no_url_can_be_built_of_is_refused_when_it_is_added(
+    rule: Rule, error: type[Exception]
+) -> None:
+    for url_map in WerkzeugMap(converters={"never": NeverInURLs}), Map():
+        url_map.converters["never"] = NeverInURLs
+        with pytest.raises(error):
+            url_map.add(rule.empty())
+
+
+def test_a_builder_of_ones_own_is_compiled_when_its_rule_is_added() -> None:
+    compiled = []
+
+    class Own(Rule):
+        def _compile_builder(self, append_unknown: bool = True) -> t.Callable[..., tuple[str, str]]:
+            compiled.append(append_unknown)
+            return super()._compile_builder(append_unknown)
+
+    url_map = plain_map(Own("/user/<int:id>", endpoint="user"))
+
+    assert compiled == [False, True]
+    assert next(url_map.iter_rules()).build({"id": 7}) == ("", "/user/7")
 
 
 def test_the_plan_can_be_read() -> None:

@@ -36,6 +36,7 @@ from werkzeug.routing.matcher import StateMachineMatcher
 from werkzeug.wsgi import get_host
 
 from .lazy import lazy
+from .routing_build import BuiltLate
 from .routing_build import OddValues
 from .routing_build import Recipe
 from .routing_build import recipes_for
@@ -169,7 +170,7 @@ class Map(WerkzeugMap):
         :param rulefactory: as Werkzeug's takes it.
         """
         with self._changing:
-            super().add(rulefactory)
+            super().add(BuiltLate(rulefactory))
 
     def update(self) -> None:
         """Sort the rules if some were added; done before matching and building.
