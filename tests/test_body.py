@@ -33,6 +33,7 @@ from torsyq.body import gather_body
 from torsyq.body import open_body
 from torsyq.body import read_body as read_announced
 
+from .calls import calls_of
 from .servers import command
 from .servers import free_port
 from .servers import process
@@ -243,6 +244,42 @@ def test_a_line_is_what_reading_byte_by_byte_comes_to(
         return found
 
     assert lines(lambda body, size: body.readline(size)) == lines(io.IOBase.readline)
+
+
+@given(st.text("ab\n", max_size=9), lengths, st.booleans(), maxima, errors, sizes)
+def test_a_piece_is_what_filling_a_buffer_comes_to(
+    text: str,
+    length: str | None,
+    ended: bool,
+    maximum: int | None,
+    error: Exception | None,
+    sizes: list[int | None],
+) -> None:
+    def make(data: bytes) -> t.IO[bytes]:
+        return io.BufferedReader(Socket(data, error=error))
+
+    def pieces(read: t.Callable[[t.Any, int], bytes | None]) -> list[t.Any]:
+        environ = environ_of(text.encode(), length, ended, make)
+        found: list[t.Any] = []
+        try:
+            body = open_body(environ, maximum)
+            found.extend((read(body, -1 if size is None else size), body.tell()) for size in sizes)
+        except (ClientDisconnected, RequestEntityTooLarge) as broken:
+            found.append(type(broken))
+        return found
+
+    def by_buffer(body: t.Any, size: int) -> bytes | None:
+        is_ours = isinstance(body, io.RawIOBase)
+        return io.RawIOBase.read(body, size) if is_ours else body.read(size)
+
+    assert pieces(lambda body, size: body.read(size)) == pieces(by_buffer)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_short_pieces_of_a_body_take_one_call_each(ended: bool) -> None:
+    body = open_body(environ_of(b"steppe" * 9, "54", ended), None)
+
+    assert calls_of(lambda: body.read(6)) == 1
 
 
 class GunicornsBody:

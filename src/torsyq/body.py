@@ -68,6 +68,32 @@ def breaks_off(error: Exception) -> bool:
 class BodyStream(LimitedStream):
     """A body as a file, which can also be iterated with ``async for``, piece by piece."""
 
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Up to *size* bytes, without one all of them.
+
+        PERF: Python's own makes a buffer, has :meth:`readinto` fill it and copies it (a third of
+        the time of pieces of up to 1 KB).
+
+        :raises werkzeug.exceptions.ClientDisconnected: the body breaks off.
+        """
+        source = self._stream
+        left = self.limit - self._pos
+        if size is None or size <= 0 or left <= 0:
+            return super().read(-1 if size is None else size)
+        if type(source) not in _KNOWN and hasattr(source, "readinto"):
+            return super().read(size)
+        try:
+            data = source.read(min(size, left))
+        except Exception as error:
+            if not breaks_off(error):
+                raise
+            self.on_disconnect(error)
+            return b""
+        if not data:
+            self.on_disconnect()
+        self._pos += len(data)
+        return data
+
     def readinto(self, buffer: t.Any) -> int | None:
         """Read into *buffer*; how much.
 
@@ -95,7 +121,7 @@ class BodyStream(LimitedStream):
         """
         source: t.Any = self._stream
         kind = type(source)
-        if kind not in _KNOW_LINES and kind.__module__ != "gunicorn.http.body":
+        if kind not in _KNOWN and kind.__module__ != "gunicorn.http.body":
             return super().readline(size)
         wanted = sys.maxsize if size is None or size < 0 else size
         line = b""
@@ -194,9 +220,9 @@ class _Gathered(SpooledTemporaryFile[bytes]):
         self.close()
 
 
-#: Streams that are known to tell lines as Python's own do. Whose class derives from one of these
-#: may know something else of what they read.
-_KNOW_LINES = {BytesIO, BufferedRandom, BufferedReader, SpooledTemporaryFile, Incoming, _Gathered}
+#: Streams that are known to read, and to tell lines, as Python's own do. Whose class derives from
+#: one of these may know something else of what they read.
+_KNOWN = {BytesIO, BufferedRandom, BufferedReader, SpooledTemporaryFile, Incoming, _Gathered}
 
 
 class _Broken:
