@@ -31,6 +31,7 @@ from torsyq.templating import _default_template_ctx_processor
 from torsyq.templating import DispatchingJinjaLoader
 from torsyq.templating import Environment
 
+from .calls import calls_of
 from .servers import run
 
 
@@ -383,6 +384,27 @@ def test_attributes_and_items_are_found_as_jinja_finds_them(obj: t.Any, attribut
         else:
             outcomes.append((type(found), None if callable(found) else str(found)))
     assert outcomes[0] == outcomes[1]
+
+
+def test_an_objects_attribute_takes_one_call_and_is_computed_once() -> None:
+    class Row:
+        asked = 0
+        name = "Abai"
+
+        @property
+        def lost(self) -> str:
+            self.asked += 1
+            raise AttributeError
+
+        def __getitem__(self, key: str) -> str:
+            return f"item {key}"
+
+    env, row = Environment(torsyq.Flask("app")), Row()
+
+    assert calls_of(lambda: env.getattr(row, "name")) == 1
+    assert env.from_string("{{ row.name }}, {{ row.lost }}").render(row=row) == "Abai, item lost"
+    assert row.asked == 1
+    assert isinstance(env.getattr(7, "name"), jinja2.Undefined)
 
 
 def test_a_sandbox_stays_one() -> None:

@@ -187,11 +187,26 @@ class Environment(BaseEnvironment):
         """What ``obj.attribute`` is in a template: an attribute, else an item.
 
         PERF: a row that is a dict has its items looked up first where no attribute is so called,
-        since an AttributeError takes longer than the rest (0.15 instead of 0.8 us).
+        since an AttributeError takes longer than the rest (0.15 instead of 0.8 us). Others are
+        not asked by way of Jinja's method (a sixth of a loop that writes attributes of objects).
         """
         if type(obj) is dict and attribute in obj and attribute not in _dict_attributes:
             return obj[attribute]
-        return super().getattr(obj, attribute)
+        try:
+            return getattr(obj, attribute)
+        except AttributeError:
+            pass
+        try:
+            return obj[attribute]
+        except (AttributeError, LookupError, TypeError):
+            return self.undefined(obj=obj, name=attribute)
+
+    def __init_subclass__(cls, **kwargs: t.Any) -> None:
+        """Let a class behind this one, such as Jinja's sandbox, read attributes in its own way."""
+        super().__init_subclass__(**kwargs)
+        behind = super().getattr
+        if cls.getattr is Environment.getattr and behind is not BaseEnvironment.getattr:
+            cls.getattr = behind  # type: ignore[method-assign]
 
 
 class DispatchingJinjaLoader(BaseLoader):
