@@ -1286,6 +1286,8 @@ class NeverInURLs(BaseConverter):
     [
         (Rule("/<True>", endpoint="x"), ValueError),
         (Rule("/<__debug__>", endpoint="x"), SyntaxError),
+        (Rule("/<lang>/<lang>", endpoint="x"), SyntaxError),
+        (Rule("/<lang>", endpoint="x", subdomain="<lang>"), SyntaxError),
         (Rule("/\udc00", endpoint="x"), UnicodeEncodeError),
         (Rule("/<never:x>", endpoint="x", defaults={"x": 1}), LookupError),
     ],

@@ -64,10 +64,16 @@ class BuiltLate(RuleFactory):
 def _late_builder(rule: Rule, append_unknown: bool = True) -> _Build:
     """What compiles the rule's builder, puts it in its own place, and calls it.
 
-    Where compiling may fail or ask a converter, that is done at once.
+    Where compiling may fail (for a name that occurs twice, say) or ask a converter, that is done
+    at once.
     """
-    text = f"{rule.rule}{rule.subdomain}{rule.host}"
-    if rule.defaults or not text.isascii() or not _NO_ARGUMENTS.isdisjoint(rule._converters):
+    names = [text for is_slot, text in rule._trace if is_slot]
+    if (
+        rule.defaults
+        or not f"{rule.rule}{rule.subdomain}{rule.host}".isascii()
+        or not _NO_ARGUMENTS.isdisjoint(names)
+        or len(names) != len(rule._converters)
+    ):
         return Rule._compile_builder(rule, append_unknown)
 
     def build(rule: Rule, /, **values: t.Any) -> tuple[str, str]:
