@@ -454,7 +454,7 @@ def test_what_is_ended_twice_is_cancelled_once_and_may_clean_up() -> None:
 
     def wait() -> None:
         try:
-            ending.wait_for(loop.Call(work).begin(lasting_loop()))
+            ending.wait_for(loop.Call(lasting_loop(), None, work))
         except asyncio.CancelledError:
             done.append("cancelled")
 
@@ -467,26 +467,3 @@ def test_what_is_ended_twice_is_cancelled_once_and_may_clean_up() -> None:
         lasting_loop().call_soon_threadsafe(may_end[0].set)
         waiting.result(30)
     assert done == ["cleaned up", "cancelled"]
-
-
-def test_who_knows_of_the_end_is_spared() -> None:
-    ending = Ending()
-    may_know, may_end = threading.Event(), threading.Event()
-
-    async def work() -> str:
-        while not may_know.is_set():
-            await asyncio.sleep(0.001)
-        ending.spare(asyncio.current_task())
-        while not may_end.is_set():
-            await asyncio.sleep(0.001)
-        return "cleaned up"
-
-    with ThreadPoolExecutor(1) as pool:
-        call = loop.Call(work).begin(lasting_loop())
-        waiting = pool.submit(ending.wait_for, call)
-        until("it can be ended", lambda: ending._calls)
-        may_know.set()
-        until("it knows", lambda: not ending._calls)
-        ending.come()
-        may_end.set()
-        assert waiting.result(30) == "cleaned up"

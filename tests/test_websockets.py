@@ -502,6 +502,16 @@ async def test_a_view_that_only_sends_is_cancelled_when_the_client_goes(app: Fla
     assert wire.task.cancelling() == 0
 
 
+def in_plain_decorator(app: Flask, view: t.Callable[[], t.Any]) -> t.Callable[[], t.Any]:
+    """What a decorator makes of an async view that was written for sync ones."""
+
+    @wraps(view)
+    def decorated() -> t.Any:
+        return app.ensure_sync(view)()
+
+    return decorated
+
+
 @pytest.mark.parametrize("end", ["client", "shutdown", "server"])
 @on_loop
 async def test_an_async_view_in_a_sync_decorator_is_cancelled_too(app: Flask, end: str) -> None:
@@ -515,16 +525,12 @@ async def test_an_async_view_in_a_sync_decorator_is_cancelled_too(app: Flask, en
         finally:
             ends.append("view")
 
-    @wraps(view)
-    def decorated() -> t.Any:
-        return app.ensure_sync(view)()
-
     @app.teardown_websocket
     async def teardown(exc: BaseException | None) -> None:
         await asyncio.sleep(0)
         ends.append(type(exc))
 
-    app.add_websocket("/", view_func=decorated)
+    app.add_websocket("/", "view", in_plain_decorator(app, view))
     wire = await Wire(app).__aenter__()
     await wire.accepted()
     if end == "client":
@@ -562,6 +568,71 @@ async def test_who_knows_that_the_client_has_gone_may_clean_up(app: Flask, told:
         await wire.accepted()
         wire.leave()
     assert ends == ["ends"]
+
+
+@pytest.mark.parametrize("told", ["receive", "send", "close", "closed"])
+@on_loop
+async def test_a_sync_view_that_knows_of_the_end_may_clean_up(app: Flask, told: str) -> None:
+    """By what it waits for: nothing cuts it off, whether or not the view was to end by then."""
+    ends: list[str] = []
+    inboxes: list[t.Any] = []
+
+    async def cleans_up(when: str) -> None:
+        if when == "late":
+            inboxes[0].dismiss_viewer()
+        try:
+            await asyncio.sleep(0.05)
+        except asyncio.CancelledError:
+            ends.append(f"{when}: cancelled")
+        ends.append(when)
+
+    @app.websocket("/")
+    def view() -> None:
+        websocket.accept()  # type: ignore[unused-coroutine]
+        inboxes.append(websocket._inbox)
+        if told == "close":
+            websocket.close(4002)  # type: ignore[unused-coroutine]
+        else:
+            until("the client has gone", lambda: inboxes[0].coroutines.has_come)
+            if told == "closed":
+                assert websocket.closed
+            else:
+                with pytest.raises(WebsocketDisconnected):
+                    getattr(websocket, told)(*["?"] * (told == "send"))
+        app.async_to_sync(cleans_up)("first")
+        app.async_to_sync(cleans_up)("late")
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        if told == "close":
+            assert await wire.closed() == (4002, "")
+        else:
+            wire.leave()
+        await asyncio.wait([wire.task])
+    assert ends == ["first", "late"]
+
+
+@on_loop
+async def test_an_async_view_in_a_busy_decorator_is_cancelled_when_it_begins(app: Flask) -> None:
+    """The client has gone while the decorator was at work, and nobody has told it."""
+    ends: list[str] = []
+
+    async def view() -> None:
+        ends.append("begun")
+        await asyncio.Event().wait()
+
+    @app.websocket("/")
+    def decorated() -> t.Any:
+        websocket.accept()  # type: ignore[unused-coroutine]
+        until("the client has gone", lambda: websocket._inbox.coroutines.has_come)
+        return app.ensure_sync(view)()
+
+    async with Wire(app) as wire:
+        await wire.accepted()
+        wire.leave()
+        await asyncio.wait([wire.task])
+    assert ends == []
+    assert wire.task.cancelling() == 0
 
 
 @pytest.mark.parametrize("wait", ["receive", "accept"])
@@ -620,8 +691,11 @@ async def test_a_view_that_swallows_its_cancellation_ends_as_it_likes(app: Flask
     assert wire.task.cancelling() == 0
 
 
+@pytest.mark.parametrize("decorated", [False, True])
 @pytest.mark.parametrize("how", ["gather", "group", "tasks"])
-def test_sending_and_receiving_in_tasks_ends_with_the_client(app: Flask, how: str) -> None:
+def test_sending_and_receiving_in_tasks_ends_with_the_client(
+    app: Flask, how: str, decorated: bool
+) -> None:
     """Both of them, and who is told of it cleans up undisturbed."""
     ends = []
 
@@ -641,7 +715,6 @@ def test_sending_and_receiving_in_tasks_ends_with_the_client(app: Flask, how: st
             ends.append("receiving")
             raise
 
-    @app.websocket("/")
     async def view() -> None:
         if how == "group":
             async with asyncio.TaskGroup() as group:
@@ -655,6 +728,8 @@ def test_sending_and_receiving_in_tasks_ends_with_the_client(app: Flask, how: st
             for task in left:
                 task.cancel()
             await asyncio.wait(left)
+
+    app.add_websocket("/", "view", in_plain_decorator(app, view) if decorated else view)
 
     @on_loop
     async def client() -> None:
@@ -969,9 +1044,10 @@ async def test_the_end_of_a_connection_does_not_end_who_sends_to_it_from_another
     assert "'/there'" in str(errors[0])
 
 
+@pytest.mark.parametrize("decorated", [False, True])
 @pytest.mark.parametrize("who", ["task", "hook", "send"])
 def test_a_view_that_waits_for_something_else_ends_though_the_end_was_made_beside_it(
-    app: Flask, who: str
+    app: Flask, who: str, decorated: bool
 ) -> None:
     """A task or a hook has closed the connection, or a task found it broken while sending."""
     ends = []
@@ -988,7 +1064,6 @@ def test_a_view_that_waits_for_something_else_ends_though_the_end_was_made_besid
         if who == "hook":
             await beside()
 
-    @app.websocket("/")
     async def view() -> None:
         task = asyncio.create_task(beside())
         try:
@@ -996,6 +1071,8 @@ def test_a_view_that_waits_for_something_else_ends_though_the_end_was_made_besid
         finally:
             ends.append("view")
             await asyncio.wait([task])
+
+    app.add_websocket("/", "view", in_plain_decorator(app, view) if decorated else view)
 
     @on_loop
     async def client() -> None:

@@ -320,7 +320,7 @@ class Answer(Ending):
                 if self.has_come:
                     return []
                 piece = b"".join([*self._written, piece])
-                self.wait_for(Call(self.send_piece, piece).begin(self.loop))
+                self.wait_for(Call(self.loop, None, self.send_piece, piece))
                 self._written = []
             return [*self._written]
         finally:

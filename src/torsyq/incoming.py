@@ -95,7 +95,7 @@ class Incoming:
             )
         ending = current_ending.get(None) or Ending()
         try:
-            piece = ending.wait_for(Call(self._arrival).begin(self._loop, self._context))
+            piece = ending.wait_for(Call(self._loop, self._context, self._arrival))
         except asyncio.CancelledError:
             # Nobody wants the rest: for whoever reads on, the client has gone.
             raise ClientDisconnected() from None

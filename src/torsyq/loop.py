@@ -206,8 +206,8 @@ def _run(
         ending = ending.of_coroutines or ending
         if ending.has_come and not ending.is_news:
             ending = None
-    call = Call(*amid_error(func, amid_async), *args, **(kwargs or {})).begin(loop, context)
-    return call.wait() if ending is None else ending.wait_for(call)
+    call = Call(loop, context, *amid_error(func, amid_async), *args, **(kwargs or {}))
+    return call.result() if ending is None else ending.wait_for(call)
 
 
 def waited_for(
@@ -222,12 +222,14 @@ def waited_for(
     PERF: two turns of the loop, where :func:`asyncio.run_coroutine_threadsafe` takes three and
     chains futures: half of a chunk's way from a thread to its client.
     """
-    return Call(func, *args, **kwargs).begin(loop).wait()
+    return Call(loop, None, func, *args, **kwargs).result()
 
 
 class Call:
     """A coroutine that runs on a loop, and that a thread waits for.
 
+    :param loop: where it runs.
+    :param context: what it runs in; None: a copy of the caller's.
     :param func: the ``async def``, called on the loop.
     """
 
@@ -236,24 +238,42 @@ class Call:
     _is_cancelled = False
 
     def __init__(
-        self, func: t.Callable[..., t.Awaitable[t.Any]], /, *args: t.Any, **kwargs: t.Any
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+        func: t.Callable[..., t.Awaitable[t.Any]],
+        /,
+        *args: t.Any,
+        **kwargs: t.Any,
     ) -> None:
+        self._loop, self._context = loop, context
         self._func, self._args, self._kwargs = func, args, kwargs
         self._result: t.Any = None
         self._error: BaseException | None = None
         self._ended = new_latch()
 
-    def begin(self, loop: asyncio.AbstractEventLoop, context: Context | None = None) -> t.Self:
-        """Have it run on *loop*, in *context* or a copy of the caller's."""
-        self._loop = loop
-        loop.call_soon_threadsafe(self._start, context)
-        return self
+    def result(self) -> t.Any:
+        """What comes of it, from beginning to end."""
+        self._loop.call_soon_threadsafe(self._start)
+        self._ended.acquire()
+        error = self._error
+        if error is None:
+            return self._result
+        try:
+            raise error
+        finally:
+            # The traceback holds this frame: without this, frame and error hold each other.
+            del error
+            self._error = None
 
-    def _start(self, context: Context | None) -> None:
+    def _start(self) -> None:
+        if self._is_cancelled:
+            self._end_unbegun()
+            return
         settling = self._settle()
         try:
             # The loop itself knows its tasks only weakly.
-            self._task = self._loop.create_task(settling, context=context)
+            self._task = self._loop.create_task(settling, context=self._context)
         except BaseException as error:
             # The caller's, who would wait for ever. A task factory may know no contexts.
             settling.close()
@@ -264,19 +284,20 @@ class Call:
             self._task.add_done_callback(self._end_unbegun)
 
     def cancel(self) -> None:
-        """Cancel it, from any thread: :meth:`wait` raises :exc:`asyncio.CancelledError`.
+        """Cancel it, from any thread: :meth:`result` raises :exc:`asyncio.CancelledError`.
 
         A second time does nothing: it may be cleaning up, and waiting for something in that.
         """
         self._loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
-        if self._task is not None and not self._is_cancelled:
+        if not self._is_cancelled:
             self._is_cancelled = True
-            self._task.cancel()
+            if self._task is not None:
+                self._task.cancel()
 
-    def _end_unbegun(self, task: asyncio.Task[None]) -> None:
-        # Cancelled before that, by who cancels all tasks: no line of it has run.
+    def _end_unbegun(self, task: object = None) -> None:
+        # Cancelled before that, maybe by who cancels all tasks: no line of it has run.
         self._error = asyncio.CancelledError()
         self._ended.release()
 
@@ -292,19 +313,6 @@ class Call:
             self._error = error
         finally:
             self._ended.release()
-
-    def wait(self) -> t.Any:
-        """Its result, when there is one."""
-        self._ended.acquire()
-        error = self._error
-        if error is None:
-            return self._result
-        try:
-            raise error
-        finally:
-            # The traceback holds this frame: without this, frame and error hold each other.
-            del error
-            self._error = None
 
 
 class EitherIterator:
@@ -381,11 +389,14 @@ class Ending:
         """Have *call* called no more."""
         self._calls.pop(call, None)
 
-    def spare(self, task: object) -> None:
-        """Do not cancel the coroutine that *task* runs, if the thread waits for one: it knows."""
-        for call in [*self._calls]:
-            if getattr(getattr(call, "__self__", None), "_task", None) is task:
-                self.remove(call)
+    def tasks(self) -> list[object]:
+        """What runs the coroutines that :meth:`wait_for` waits for."""
+        calls = [getattr(cancel, "__self__", None) for cancel in [*self._calls]]
+        return [call._task for call in calls if isinstance(call, Call)]
+
+    def be_known(self) -> None:
+        """Have what is waited for from now on run to its end: it cleans up."""
+        self.tells_the_next = self.is_news = False
 
     def wait_for(self, call: Call) -> t.Any:
         """The result of *call*, which is cancelled when the end comes."""
@@ -393,7 +404,7 @@ class Ending:
         if self.has_come:
             self.is_news = False
         try:
-            return call.wait()
+            return call.result()
         finally:
             self.remove(call.cancel)
 
@@ -406,7 +417,7 @@ def clean_up() -> None:
     """Have what is waited for from now on run to its end: it cleans up."""
     ending = current_ending.get(None)
     if ending is not None:
-        ending.tells_the_next = ending.is_news = False
+        ending.be_known()
 
 
 def adopt(context: Context) -> None:

@@ -11,9 +11,11 @@ from contextvars import Context
 from contextvars import copy_context
 from threading import get_ident
 
+from .loop import current_ending
 from .loop import current_loop
 from .loop import Ending
 from .loop import is_async
+from .loop import waited_for
 
 if t.TYPE_CHECKING:
     from .asgi_answer import Doorman
@@ -82,7 +84,8 @@ class Inbox:
         self.thread = get_ident()
         #: For what else a sync view waits for, but for coroutines: these end as an async view does.
         self.ending = Ending()
-        self.ending.of_coroutines = Ending()
+        self.coroutines = self.ending.of_coroutines = Ending()
+        self.coroutines.tells_the_next = True
         #: The task of an async view.
         self.viewer: asyncio.Task[t.Any] | None = None
         #: Ends the view, of either kind, as long as it is at work.
@@ -271,12 +274,33 @@ class Inbox:
     def farewell(self) -> WebsocketDisconnected:
         """What to raise, now that it is over."""
         assert self.end is not None
-        task = asyncio.current_task()
-        if task is self.viewer:
-            self._viewer_knows = True
-        elif self.ending.of_coroutines is not None:
-            self.ending.of_coroutines.spare(task)
+        self._tell_viewer()
         return WebsocketDisconnected(*self.end)
+
+    def _viewers(self) -> list[object]:
+        """The view's task: an async one's own, or that of the coroutine a sync one waits for."""
+        return self.coroutines.tasks() if self.viewer is None else [self.viewer]
+
+    def _tell_viewer(self) -> None:
+        """Leave the view alone from now on if this is in its task: it knows, and may clean up."""
+        if asyncio.current_task() in self._viewers():
+            self._viewer_knows = True
+
+    def tell_thread(self) -> None:
+        """The same for a sync view, if this is in its thread."""
+        if get_ident() != self.thread and current_ending.get(None) is self.ending:
+            self._viewer_knows = True
+            self.coroutines.be_known()
+
+    def waited_for(
+        self, func: t.Callable[..., t.Awaitable[t.Any]], *args: t.Any, **kwargs: t.Any
+    ) -> t.Any:
+        """The result of an async method of the websocket, for a thread."""
+        try:
+            return waited_for(self._loop, func, *args, **kwargs)
+        except WebsocketDisconnected:
+            self.tell_thread()
+            raise
 
     def begin_view(self, cancel: t.Callable[[], object]) -> None:
         """Let *cancel* end the view, or a hook, when the client goes or has gone before."""
@@ -303,20 +327,20 @@ class Inbox:
         COMPAT: so views of Quart are written. Where one that is gathered ends, the others go on,
         and nobody would end them any more; where the view is cancelled, so are they.
         """
-        # Nothing public tells what a task waits for.
-        waits_for: t.Any = getattr(self.viewer, "_fut_waiter", None)
-        if hasattr(waits_for, "_children") and not waits_for.done():
-            self._cancel_viewer()
-            self._viewer_knows = True
-            # Who is told is cancelled as well: here, and not where it cleans up.
-            with suppress(asyncio.CancelledError):
-                await asyncio.sleep(0)
+        for viewer in self._viewers():
+            # Nothing public tells what a task waits for.
+            waits_for: t.Any = getattr(viewer, "_fut_waiter", None)
+            if hasattr(waits_for, "_children") and not waits_for.done():
+                self._cancel_viewer()
+                self._viewer_knows = True
+                # Who is told is cancelled as well: here, and not where it cleans up.
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
 
     def leave(self) -> None:
         """Have the view end, since a task or a hook beside it has found or made an end of it."""
         self.has_left = True
-        if self.viewer is asyncio.current_task():
-            self._viewer_knows = True
+        self._tell_viewer()
         self.dismiss_viewer()
 
     async def stop(self) -> None:

@@ -23,7 +23,6 @@ from .loop import adopt
 from .loop import Call
 from .loop import current_ending
 from .loop import current_loop
-from .loop import waited_for
 from .threads import settled
 from .websocket_inbox import Inbox
 from .websocket_inbox import WebsocketDisconnected as WebsocketDisconnected
@@ -39,7 +38,6 @@ if t.TYPE_CHECKING:
     from .asgi_answer import Send
     from .incoming import Message
     from .incoming import Receive
-    from .loop import Ending
     from .wrappers import Request
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]])
@@ -71,7 +69,7 @@ def _awaited_or_waited_for(method: F) -> F:
         # PERF: a tenth of the time in which the running loop tells its name (Python 3.11).
         if get_ident() == self._inbox.thread:
             return method(self, *args, **kwargs)
-        return waited_for(self._loop, method, self, *args, **kwargs)
+        return self._inbox.waited_for(method, self, *args, **kwargs)
 
     return t.cast(F, wrapper)
 
@@ -161,7 +159,10 @@ class Websocket:
     @property
     def closed(self) -> bool:
         """Whether the connection is over, closed by either side."""
-        return self._inbox.end is not None
+        if self._inbox.end is None:
+            return False
+        self._inbox.tell_thread()
+        return True
 
     @_awaited_or_waited_for
     async def accept(self, headers: t.Any = None, subprotocol: str | None = None) -> None:
@@ -233,7 +234,7 @@ class Websocket:
         inbox = self._inbox
         call = inbox.get if inbox.is_open else self._receive_first
         # PERF: _awaited_or_waited_for, inlined here and in 'send' (2 % of an echo).
-        return call() if get_ident() == inbox.thread else waited_for(self._loop, call)
+        return call() if get_ident() == inbox.thread else inbox.waited_for(call)
 
     async def _receive_first(self) -> str | bytes:
         await self._accept()
@@ -265,13 +266,16 @@ class Websocket:
         """
         if get_ident() == self._inbox.thread:
             return self._send_data(data)
-        call = Call(self._send_data, data).begin(self._loop)
+        call = Call(self._loop, None, self._send_data, data)
         try:
             # Not every server tells who waits in its send that the client has gone.
             return self._inbox.ending.wait_for(call)  # type: ignore[no-any-return]
         except asyncio.CancelledError as error:
             end = self._inbox.end
-            if end is None or isinstance(error, WebsocketDisconnected):
+            if end is None:
+                raise
+            self._inbox.tell_thread()
+            if isinstance(error, WebsocketDisconnected):
                 raise
             raise (self._error_for_others() or WebsocketDisconnected(*end)) from None
 
@@ -318,8 +322,7 @@ class Websocket:
         value = kwargs if not args else args[0] if len(args) == 1 else args
         return self.send(self.request.json_module.dumps(value))
 
-    @_awaited_or_waited_for
-    async def close(self, code: int = 1000, reason: str | None = None) -> None:
+    def close(self, code: int = 1000, reason: str | None = None) -> t.Coroutine[t.Any, t.Any, None]:
         """End the connection; if it was not accepted yet, refuse it, which is a 403.
 
         :param code: why: 1000 to 4999, see :rfc:`6455#section-7.4`; 4000 and above are yours.
@@ -334,11 +337,16 @@ class Websocket:
             )
         if len(reason.encode()) > _LONGEST_REASON:
             raise ValueError(f"A reason has at most {_LONGEST_REASON} bytes: {reason!r}.")
+        if get_ident() == self._inbox.thread:
+            return self._close_here(code, reason)
+        self._inbox.waited_for(self._close_here, code, reason)
+        self._inbox.tell_thread()
+        return None  # type: ignore[return-value]
+
+    async def _close_here(self, code: int, reason: str) -> None:
         if not self.closed:
             await self._close(code, reason)
-            if self._inbox.viewer is not None:
-                # A sync view ends it by itself.
-                self._inbox.leave()
+            self._inbox.leave()
 
     async def _close(self, code: int, reason: str) -> None:
         self._inbox.close(code, reason)
@@ -399,13 +407,13 @@ class Websocket:
         """Wait for the sync view in a thread of *pool*, which finds out by itself."""
         context = copy_context()
         context.run(current_ending.set, self._inbox.ending)
-        coroutines = t.cast("Ending", self._inbox.ending.of_coroutines)
-        self._inbox.begin_view(coroutines.come)
+        end_coroutines = self._inbox.coroutines.come
+        self._inbox.begin_view(end_coroutines)
 
         def stop() -> None:
             # Where the server ends, it is to wait for nothing any more.
             self._inbox.close(1001, "")
-            coroutines.come()
+            end_coroutines()
 
         try:
             return await settled(pool.submit(context.run, view), stop)  # type: ignore[no-any-return]
