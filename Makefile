@@ -34,7 +34,7 @@ types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
 
 test: $(STAMP) ## the tests, with branch coverage
-	$(BIN)/python -m pytest -n auto -rs --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto -rs --cov --cov-report=term $(PYTEST_FLAGS)
 
 conformance: $(STAMP) ## published suites on Flask and on Torsyq (QUICK=1: ten minutes of them)
 	$(BIN)/python -m conformance $(if $(QUICK),--quick --jobs 2)

@@ -24,6 +24,8 @@ from .protocols import PROTOCOLS
 # Examples are not timed: the machine that runs them may be busy.
 settings.register_profile("torsyq", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("torsyq")
+# The same examples each time: --hypothesis-profile=same.
+settings.register_profile("same", derandomize=True)
 
 # A shell has what it starts in the background ignore Ctrl+C, and whatever that starts. The servers of
 # these tests are to heed it.
