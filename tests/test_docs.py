@@ -81,6 +81,14 @@ def test_the_code_of_a_page_runs(path: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_quickstart_is_the_same_in_both_languages() -> None:
+    english, kazakh = DOCS / "quickstart.md", DOCS / "quickstart-kk.md"
+    for language in "python", "pycon", "console", "html+jinja":
+        shown = [source for _, source in blocks(english, language)]
+        assert shown == [source for _, source in blocks(kazakh, language)]
+        assert shown
+
+
 def test_the_readme_shows_the_smallest_example() -> None:
     ((_, shown),) = blocks(ROOT / "README.md", "python")
     example = (ROOT / "examples" / "hello.py").read_text("utf-8")
