@@ -249,6 +249,44 @@ def test_a_connection_sends_a_body_with_any_method(app: Flask) -> None:
     asyncio.run(run())
 
 
+def test_a_get_that_was_sent_nothing_has_no_body(app: Flask) -> None:
+    """Who only listens, to a stream of events say, need not say that the request is complete."""
+
+    @app.get("/")
+    async def view() -> str:
+        return "here"
+
+    async def run() -> None:
+        async with app.async_test_client().request("/") as connection:
+            assert await asyncio.wait_for(connection.receive(), 10) == b"here"
+
+    asyncio.run(run())
+
+
+def test_a_client_starts_an_app_that_another_one_stopped(app: Flask) -> None:
+    """Tests with either client may share an app: none finds it without what it serves with."""
+    events: list[str] = []
+
+    @app.while_serving
+    async def serving() -> t.AsyncGenerator[None, None]:
+        events.append("begins")
+        yield
+        events.append("ends")
+
+    @app.get("/")
+    def view() -> str:
+        events.append("answers")
+        return ""
+
+    async def run() -> None:
+        async with app.async_test_client() as client:
+            await client.get("/")
+
+    asyncio.run(run())
+    app.test_client().get("/")
+    assert events == ["begins", "answers", "ends", "begins", "answers"]
+
+
 def test_a_connection_can_go_away(app: Flask) -> None:
     events: list[str] = []
 

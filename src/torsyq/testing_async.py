@@ -112,6 +112,7 @@ class HTTPConnection:
         self._app = app
         self._request = request
         self._keep = keep
+        self._sent = False
         #: The status, when the first piece has been received.
         self.status_code: int | None = None
         #: The headers, when the first piece has been received.
@@ -137,10 +138,12 @@ class HTTPConnection:
 
     async def send(self, data: bytes) -> None:
         """Send a piece of the body."""
+        self._sent = True
         await self._conversation.tell("http.request", body=data, more_body=True)
 
     async def send_complete(self) -> None:
         """Send the end of the body."""
+        self._sent = True
         await self._conversation.tell("http.request", body=b"", more_body=False)
 
     async def disconnect(self) -> None:
@@ -148,7 +151,12 @@ class HTTPConnection:
         await self._conversation.tell("http.disconnect")
 
     async def receive(self) -> bytes:
-        """The next piece of the response's body; empty at its end."""
+        """The next piece of the response's body; empty at its end.
+
+        A ``GET`` or ``HEAD`` that was sent nothing before is complete: it has no body.
+        """
+        if not self._sent and self._request.method in {"GET", "HEAD"}:
+            await self.send_complete()
         while True:
             message = await self._conversation.hear()
             if message["type"] == "http.response.start":
@@ -396,8 +404,13 @@ class AsyncClient:
         exc_value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        await self._pass("shutdown")
-        await self._lifespan.end()
+        try:
+            await self._pass("shutdown")
+            await self._lifespan.end()
+        finally:
+            if self.application._has_serving_funcs():
+                # Another client, which need not be an async one, starts it anew.
+                self.application._got_first_request = False
 
     async def _pass(self, phase: str) -> None:
         await self._lifespan.tell(f"lifespan.{phase}")
