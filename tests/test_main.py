@@ -72,6 +72,15 @@ def test_an_option_behind_the_command_is_told_to_go_before_it(
     assert result.output.endswith(f" It goes before the command: torsyq {remedy}\n")
 
 
+@pytest.mark.parametrize("option", ["--reload", "--no-debugger"])
+def test_an_option_of_run_behind_serve_is_told_whose_it_is(option: str) -> None:
+    """Servers for production often have a reloader; here it is the development server's."""
+    result = CliRunner().invoke(program, ["serve", option])
+    assert result.exit_code == 2
+    told = f"No such option '{option}'. The development server has it: torsyq ... run {option}\n"
+    assert result.output.endswith(told)
+
+
 def test_an_option_that_nobody_has_is_not() -> None:
     result = CliRunner().invoke(program, ["run", "--prot", "1"])
     assert result.exit_code == 2

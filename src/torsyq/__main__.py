@@ -44,22 +44,31 @@ class Program(FlaskGroup):
         return super().get_command(ctx, name)
 
     def invoke(self, ctx: click.Context) -> t.Any:
-        """Run the command; an option that stands behind it and belongs before it is told so."""
+        """Run the command; of an option that it does not have, tell whose it is."""
         try:
             return super().invoke(ctx)
         except click.NoSuchOption as error:
-            own = {name for param in self.params for name in (*param.opts, *param.secondary_opts)}
             option = error.option_name
-            if option not in own or error.ctx is None:
+            if error.ctx is None:
                 raise
             program = ctx.command_path
             command = error.ctx.command_path.removeprefix(program)
-            message = f"{error.message} It goes before the command: {program} {option} ...{command}"
+            said = f"No such option {option!r}."
+            if option in _options(self):
+                message = f"{said} It goes before the command: {program} {option} ...{command}"
+            elif command == " serve" and option in _options(self.commands["run"]):
+                message = f"{said} The development server has it: {program} ... run {option}"
+            else:
+                raise
             raise click.NoSuchOption(option, message, ctx=error.ctx) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return all names, Torsyq's own among them."""
         return sorted({*super().list_commands(ctx), *self.own})
+
+
+def _options(command: click.Command) -> set[str]:
+    return {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
 
 
 torsyq = Program(name="torsyq", help=cli.help)
