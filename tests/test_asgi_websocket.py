@@ -184,6 +184,7 @@ def test_a_page_at_the_url_of_a_websocket_says_what_it_is(
     answer = anyclient.get("/talk")
     assert answer.status_code == 400
     assert "This URL is a WebSocket." in answer.text
+    assert "a proxy has not passed on" in answer.text
 
 
 def test_the_url_of_an_extensions_websocket_is_answered_as_by_flask(app: Flask) -> None:
@@ -225,7 +226,7 @@ def test_a_websocket_on_wsgi_says_what_it_needs(live: Flask) -> None:
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
     answer = live.test_client().get("/talk", headers=upgrade)
     assert answer.status_code == 400
-    assert "WebSockets need an ASGI server." in answer.text
+    assert "WebSockets need an ASGI server, and that may need a package for them" in answer.text
 
 
 @pytest.mark.parametrize("is_async", [True, False])

@@ -65,7 +65,10 @@ if t.TYPE_CHECKING:
     from . import typing as ft
 
 # To who asks for a WebSocket of ours (not of an extension's, which takes the socket by itself).
-_WEBSOCKET = "This URL is a WebSocket. WebSockets need an ASGI server."
+_WEBSOCKET = (
+    "This URL is a WebSocket. WebSockets need an ASGI server, and that may need a package for them,"
+    " as uvicorn does: 'uvicorn[standard]'."
+)
 
 
 class Walk(Calling, Responses):

@@ -40,7 +40,8 @@ def explain_mismatch(error: WebsocketMismatch, adapter: t.Any, rules: Map) -> No
     if not adapter.websocket and any(map(is_ours, rules.iter_rules())):
         error.description = (
             "This URL is a WebSocket. It is opened by a script, with 'new WebSocket(...)', and not"
-            " as a page."
+            " as a page. If it was, a proxy has not passed on the headers 'Upgrade' and"
+            " 'Connection'."
         )
 
 
