@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import typing as t
 from pathlib import Path
 
@@ -94,6 +95,23 @@ def test_one_language_need_not_be_a_list(app: Flask) -> None:
     """As one from the environment is not."""
     app.config["ERROR_PAGE_LANGUAGES"] = "kk"
     assert "Табылмады" in page_in("en", app.test_client()).text
+
+
+def test_a_long_tag_is_looked_up_in_few_steps(client: FlaskClient) -> None:
+    """Each of its parts would take a copy of all before it: a minute for a tag of 1 MB."""
+    steps = []
+
+    def note(frame: object, event: str, arg: t.Any) -> None:
+        if event == "c_call" and arg.__name__ == "rpartition":
+            steps.append(arg)
+
+    sys.setprofile(note)
+    try:
+        answer = page_in("-".join(["ru", *"a" * 500]), client)
+    finally:
+        sys.setprofile(None)
+    assert answer.headers["Content-Language"] == "ru"
+    assert len(steps) < 100
 
 
 def test_a_language_without_texts_has_pages_in_english(app: Flask) -> None:

@@ -123,8 +123,10 @@ def _look_up(accepted: LanguageAccept, of_site: t.Sequence[str]) -> str:
     by_tag = {tag.lower(): tag for tag in of_site}
     for tag in of_site:
         by_tag.setdefault(_primary(tag), tag)
+    # SECURITY: a tag of the client's may have any number of parts, each of which costs a copy here.
+    longest = max(map(len, by_tag))
     for liked, quality in accepted:
-        tag = liked.lower() if quality > 0 else ""
+        tag = liked[: longest + 1].lower() if quality > 0 else ""
         while tag:
             if tag in by_tag:
                 return by_tag[tag]
