@@ -789,6 +789,34 @@ def test_a_task_group_around_receive_ends_with_the_client(
 
 
 @on_loop
+async def test_a_view_is_not_cancelled_again_while_it_cleans_up(app: Flask) -> None:
+    """By the end of the app, or a task that finds that the client has gone."""
+    ends: list[str] = []
+
+    @app.websocket("/")
+    async def view() -> None:
+        await websocket.accept()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("begun")
+            await eventually(lambda: stopping)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            ends.append("ended")
+
+    stopping: list[asyncio.Task[None]] = []
+    async with Wire(app) as wire:
+        await wire.accepted()
+        wire.leave()
+        await eventually(lambda: ends)
+        stopping.append(asyncio.create_task(app.shutdown()))
+    await stopping[0]
+    assert ends == ["begun", "ended"]
+    assert wire.task.cancelling() == 0
+
+
+@on_loop
 async def test_an_exception_group_of_the_view_s_own_is_an_error(app: Flask) -> None:
     @app.websocket("/")
     async def view() -> None:

@@ -318,7 +318,8 @@ class Inbox:
 
     def _cancel_viewer(self) -> None:
         if self.cancel_view is not None and not self._viewer_knows:
-            self.has_cancelled = True
+            # A second time it would be cut off where it cleans up.
+            self.has_cancelled = self._viewer_knows = True
             self.cancel_view()
 
     async def _end_gathering(self) -> None:
@@ -332,7 +333,6 @@ class Inbox:
             waits_for: t.Any = getattr(viewer, "_fut_waiter", None)
             if hasattr(waits_for, "_children") and not waits_for.done():
                 self._cancel_viewer()
-                self._viewer_knows = True
                 # Who is told is cancelled as well: here, and not where it cleans up.
                 with suppress(asyncio.CancelledError):
                     await asyncio.sleep(0)
