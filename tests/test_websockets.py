@@ -746,9 +746,10 @@ def test_sending_and_receiving_in_tasks_ends_with_the_client(
     assert sorted(ends) == ["receiving", "sending"]
 
 
+@pytest.mark.parametrize("decorated", [False, True])
 @pytest.mark.parametrize("error", [None, KeyError("k")])
 def test_a_task_group_around_receive_ends_with_the_client(
-    app: Flask, error: Exception | None
+    app: Flask, error: Exception | None, decorated: bool
 ) -> None:
     """The group that it wraps the going in is taken off; what else is in it remains an error."""
     ends = []
@@ -765,12 +766,13 @@ def test_a_task_group_around_receive_ends_with_the_client(
             if error is not None:
                 raise error
 
-    @app.websocket("/")
     async def view() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(sending())
             while True:
                 await websocket.receive()
+
+    app.add_websocket("/", "view", in_plain_decorator(app, view) if decorated else view)
 
     @on_loop
     async def client() -> None:

@@ -391,17 +391,25 @@ class Websocket:
         task = self._inbox.viewer = asyncio.current_task()
         self._inbox.begin_view(task.cancel)  # type: ignore[union-attr]
         try:
-            return await view
-        except BaseExceptionGroup as group:
-            # A task group wraps what its body raises, but for CancelledError itself.
-            ended, errors = group.split(WebsocketDisconnected)
-            if ended is None:
-                raise
-            raise (errors or self._inbox.farewell()) from None
+            return await self._ungrouped(view)
         finally:
             self._inbox.viewer = self._inbox.cancel_view = None
             if self._inbox.has_cancelled and task is not None:
                 task.uncancel()
+
+    async def _ungrouped(self, view: t.Awaitable[T]) -> T:
+        """Await the view. A task group wraps what its body raises, but for CancelledError itself."""
+        try:
+            return await view
+        except BaseExceptionGroup as group:
+            ended, errors = group.split(WebsocketDisconnected)
+            if ended is None:
+                raise
+            try:
+                raise (errors or self._inbox.farewell()) from None
+            finally:
+                # Their tracebacks hold this frame: without this, they and it hold each other.
+                del ended, errors
 
     async def _view_in_thread(self, pool: Executor, view: t.Callable[[], T]) -> T:
         """Wait for the sync view in a thread of *pool*, which finds out by itself."""
@@ -416,7 +424,7 @@ class Websocket:
             end_coroutines()
 
         try:
-            return await settled(pool.submit(context.run, view), stop)  # type: ignore[no-any-return]
+            return await self._ungrouped(settled(pool.submit(context.run, view), stop))
         finally:
             self._inbox.cancel_view = None
             adopt(context)
