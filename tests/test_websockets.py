@@ -790,6 +790,37 @@ def test_a_task_group_around_receive_ends_with_the_client(
         assert ends[0] == "sending"
 
 
+@pytest.mark.parametrize("decorated", [False, True])
+@pytest.mark.parametrize("is_accepted", [False, True])
+@on_loop
+async def test_what_is_gathered_with_a_send_that_fails_ends_with_it(
+    app: Flask, is_accepted: bool, decorated: bool
+) -> None:
+    """It would wait for ever, since the view that gathers it has ended."""
+    ends: list[str] = []
+
+    async def waiting() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ends.append("waiting")
+
+    async def sending() -> None:
+        wire.broken = ConnectionResetError()
+        await websocket.send("hello")
+
+    async def view() -> None:
+        if is_accepted:
+            await websocket.accept()
+        await asyncio.gather(waiting(), sending())
+
+    app.add_websocket("/", "view", in_plain_decorator(app, view) if decorated else view)
+    async with Wire(app) as wire:
+        pass
+    assert ends == ["waiting"]
+    assert wire.task.cancelling() == 0
+
+
 @on_loop
 async def test_a_view_is_not_cancelled_again_while_it_cleans_up(app: Flask) -> None:
     """By the end of the app, or a task that finds that the client has gone."""

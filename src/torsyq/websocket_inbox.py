@@ -202,8 +202,7 @@ class Inbox:
         self._was_read = True
         while not self._messages:
             if self.end is not None:
-                await self._end_gathering()
-                raise self.farewell()
+                raise await self.farewell()
             await (self._wait() if self._taker or self._listening else self._take())
         data = self._messages.popleft()
         self._size -= len(data)
@@ -271,9 +270,10 @@ class Inbox:
         self._messages.clear()
         self._over(code, reason)
 
-    def farewell(self) -> WebsocketDisconnected:
+    async def farewell(self) -> WebsocketDisconnected:
         """What to raise, now that it is over."""
         assert self.end is not None
+        await self._end_gathering()
         self._tell_viewer()
         return WebsocketDisconnected(*self.end)
 

@@ -205,19 +205,19 @@ class Websocket:
             try:
                 await self._send(message)
             except GONE as error:
-                raise self._lost() from error
+                raise await self._lost() from error
             self.accepted = True
             self._inbox.open()
 
-    def _lost(self) -> BaseException:
+    async def _lost(self) -> BaseException:
         """What to raise, now that nobody is there."""
         self._inbox.close(1006, "")
         self._inbox.leave()
-        return self._farewell()
+        return await self._farewell()
 
-    def _farewell(self) -> BaseException:
+    async def _farewell(self) -> BaseException:
         """What to raise from a send."""
-        return self._error_for_others() or self._inbox.farewell()
+        return self._error_for_others() or await self._inbox.farewell()
 
     def _error_for_others(self) -> ConnectionError | None:
         """What to raise where it is not the current websocket: the sender is not over with it."""
@@ -298,12 +298,12 @@ class Websocket:
         if not inbox.is_open:
             await self._accept()
         if inbox.end is not None:
-            raise self._farewell()
+            raise await self._farewell()
         try:
             await self._send(message)
         except Exception as error:
             # Each server has its own way to say that nobody is there.
-            raise self._lost() from error
+            raise await self._lost() from error
         now = monotonic()
         if now - self._last_turn > _STRETCH:
             # Not every server waits in its send, and the others want their turn.
@@ -406,7 +406,7 @@ class Websocket:
             if ended is None:
                 raise
             try:
-                raise (errors or self._inbox.farewell()) from None
+                raise (errors or await self._inbox.farewell()) from None
             finally:
                 # Their tracebacks hold this frame: without this, they and it hold each other.
                 del ended, errors
