@@ -746,6 +746,33 @@ def test_sending_and_receiving_in_tasks_ends_with_the_client(
     assert sorted(ends) == ["receiving", "sending"]
 
 
+@on_loop
+async def test_a_connection_is_accepted_once_though_who_did_so_is_cancelled(app: Flask) -> None:
+    """As by a timeout for the first message."""
+
+    class Slow(Wire):
+        async def _send(self, message: dict[str, t.Any]) -> None:
+            await super()._send(message)
+            await eventually(lambda: is_cancelled)
+
+    is_cancelled: list[bool] = []
+
+    @app.websocket("/")
+    async def view() -> None:
+        first = asyncio.create_task(websocket.receive())
+        await wire.accepted()
+        first.cancel()
+        await asyncio.wait([first])
+        is_cancelled.append(first.cancelled())
+        await websocket.send(await websocket.receive())
+
+    async with Slow(app) as wire:
+        await eventually(lambda: is_cancelled)
+        wire.say("hello")
+        assert await wire.hear() == "hello"
+        assert await wire.closed() == (1000, "")
+
+
 @pytest.mark.parametrize("decorated", [False, True])
 @pytest.mark.parametrize("error", [None, KeyError("k")])
 def test_a_task_group_around_receive_ends_with_the_client(

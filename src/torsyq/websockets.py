@@ -206,8 +206,15 @@ class Websocket:
                 await self._send(message)
             except GONE as error:
                 raise await self._lost() from error
-            self.accepted = True
-            self._inbox.open()
+            except asyncio.CancelledError:
+                # It is on its way: a second one would be an error of the server's.
+                self._open()
+                raise
+            self._open()
+
+    def _open(self) -> None:
+        self.accepted = True
+        self._inbox.open()
 
     async def _lost(self) -> BaseException:
         """What to raise, now that nobody is there."""
