@@ -1578,6 +1578,39 @@ def test_a_request_is_freed_though_the_error_of_its_stream_is_held(app: Flask) -
         gc.enable()
 
 
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_an_upload_that_breaks_off_is_freed_without_the_cycle_collector(
+    app: Flask, streaming: bool, begun: bool
+) -> None:
+    """Where a view takes bodies as they come, requests are matched before their bodies are here."""
+    seen: list[weakref.ref[t.Any]] = []
+
+    class Watched(Request):
+        def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+            super().__init__(*args, **kwargs)
+            seen.append(weakref.ref(self))
+
+    app.request_class = Watched
+    app.add_url_rule("/", "index", lambda: "", methods=["POST"])
+    if streaming:
+        app.add_url_rule("/stream", "stream", lambda: "", methods=["POST"], stream_body=True)
+
+    async def breaking_off() -> Exchange:
+        upload = Exchange(app, scope(method="POST", headers=[(b"content-length", b"9")]))
+        if begun:
+            upload.tell(b"begun", more=True)
+        upload.disconnect()
+        return await upload.run()
+
+    gc.disable()
+    try:
+        assert asyncio.run(breaking_off()).status == 400
+        assert [ref() for ref in seen] == [None] * streaming
+    finally:
+        gc.enable()
+
+
 async def exchange_in_task(app: Flask, path: str) -> BaseException | None:
     """What a request raises out of the app, in a task of its own as in a server."""
     task = asyncio.create_task(exchange(app, path))

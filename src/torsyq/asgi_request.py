@@ -214,6 +214,8 @@ async def receive_body(
         return
     message = await receive() if begun is None else begun
     if message["type"] == "http.disconnect":
+        # It and the request that may have been made of it hold each other.
+        environ.clear()
         raise ClientDisconnected()
     body = message.get("body", b"")
     # PERF: hypercorn tells of the end in a message of its own, after one with all that was announced.
@@ -239,6 +241,7 @@ async def receive_body(
         except BaseException:
             # The client or the disk is gone, or the server stops.
             file.close()
+            environ.clear()
             raise
     if size and length is None:
         # It came in chunks; its length is known now.
