@@ -1611,6 +1611,29 @@ def test_an_upload_that_breaks_off_is_freed_without_the_cycle_collector(
         gc.enable()
 
 
+def test_a_request_that_the_server_cancels_is_freed_without_the_cycle_collector(app: Flask) -> None:
+    seen: list[weakref.ref[t.Any]] = []
+
+    @app.get("/")
+    async def index() -> str:
+        seen.append(weakref.ref(request._get_current_object()))  # type: ignore[attr-defined]
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    async def cancelling() -> None:
+        task = asyncio.create_task(exchange(app, "/"))
+        await until(lambda: seen)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    gc.disable()
+    try:
+        asyncio.run(cancelling())
+        assert [ref() for ref in seen] == [None]
+    finally:
+        gc.enable()
+
+
 async def exchange_in_task(app: Flask, path: str) -> BaseException | None:
     """What a request raises out of the app, in a task of its own as in a server."""
     task = asyncio.create_task(exchange(app, path))

@@ -218,9 +218,9 @@ class Answer(Ending):
 
     def give_up(self) -> None:
         """End it, since nobody is there."""
-        if not self.client_is_gone:
+        if self._answering is not None and not self.client_is_gone:
             self.client_is_gone = True
-            self._answering.cancel()  # type: ignore[union-attr]
+            self._answering.cancel()
 
     @property
     def may_be_made_of_body(self) -> bool:
@@ -235,6 +235,8 @@ class Answer(Ending):
                 self._listening.cancel()
             if self.client_is_gone:
                 self._answering.uncancel()
+            # A task that is cancelled holds its error, whose traceback holds this.
+            self._answering = None
         try:
             if self.to_close is not None and hasattr(self.to_close, "close"):
                 self.to_close.close()
