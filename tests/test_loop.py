@@ -467,3 +467,20 @@ def test_what_is_ended_twice_is_cancelled_once_and_may_clean_up() -> None:
         lasting_loop().call_soon_threadsafe(may_end[0].set)
         waiting.result(30)
     assert done == ["cleaned up", "cancelled"]
+
+
+def test_an_end_that_finds_a_call_ended_ends_the_next() -> None:
+    """Whose thread has not noticed yet: what it waits for next might wait for ever."""
+    ending = Ending()
+    ending.tells_the_next = True
+    call = loop.Call(lasting_loop(), None, asyncio.sleep, 0)
+    ending.add(call.cancel)
+    call.result()
+    until("the task has ended", lambda: call._task is not None and call._task.done())
+    lasting_loop().call_soon_threadsafe(ending.come)
+    until("the end has come", lambda: ending.has_come)
+    ending.remove(call.cancel)
+    assert ending.is_news
+    with pytest.raises(asyncio.CancelledError):
+        ending.wait_for(loop.Call(lasting_loop(), None, asyncio.Event().wait))
+    assert not ending.is_news

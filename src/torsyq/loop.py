@@ -375,8 +375,10 @@ class Ending:
         """End all of it, and what is begun from now on."""
         self.is_news = self.tells_the_next
         self.has_come = True
-        for call in [*self._calls]:
+        calls = [*self._calls]
+        if not all(map(_has_ended, calls)):
             self.is_news = False
+        for call in calls:
             call()
 
     def add(self, call: t.Callable[[], object]) -> None:
@@ -407,6 +409,12 @@ class Ending:
             return call.result()
         finally:
             self.remove(call.cancel)
+
+
+def _has_ended(cancel: t.Callable[[], object]) -> bool:
+    # Its thread may not have noticed yet, and is told nothing by being cancelled now.
+    call = getattr(cancel, "__self__", None)
+    return isinstance(call, Call) and call._task is not None and call._task.done()
 
 
 #: The end of what the present thread works for; unset where nobody tells it.
