@@ -9,6 +9,7 @@ import threading
 import traceback
 import typing as t
 import weakref
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from unittest import mock
@@ -27,6 +28,7 @@ from torsyq import Flask
 from torsyq import g
 from torsyq import Request
 from torsyq import request
+from torsyq import Response
 from torsyq import send_file
 from torsyq import session
 from torsyq import stream_with_context
@@ -1576,6 +1578,44 @@ def test_a_request_is_freed_though_the_error_of_its_stream_is_held(app: Flask) -
         del caught
     finally:
         gc.enable()
+
+
+def test_a_stream_that_cannot_be_sent_is_closed_though_the_client_leaves_meanwhile(
+    app: Flask,
+) -> None:
+    """What is waited for then cleans up."""
+    events: list[str] = []
+
+    @app.get("/")
+    def index() -> Response:
+        response = Response(stream_with_context(pieces()))
+        response.call_on_close(lambda: events.append("closed"))
+        return response
+
+    def pieces() -> t.Iterator[str]:
+        try:
+            yield "a"
+        finally:
+            app.async_to_sync(cleaning_up)()
+
+    async def cleaning_up() -> None:
+        events.append("begun")
+        it.disconnect()
+        while it.received < 2:
+            await asyncio.sleep(0.001)
+        for _ in range(9):
+            await asyncio.sleep(0.001)
+        events.append("ended")
+
+    async def send(message: Message) -> None:
+        raise ConnectionResetError
+
+    it = Exchange(app, scope())
+    it.tell()
+    it.send = send  # type: ignore[method-assign]
+    with suppress(ConnectionResetError):
+        asyncio.run(it.run())
+    assert events == ["begun", "ended", "closed"]
 
 
 @pytest.mark.parametrize("begun", [False, True])

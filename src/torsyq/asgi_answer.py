@@ -22,7 +22,6 @@ from .incoming import Message
 from .incoming import Receive
 from .lazy import deferred
 from .loop import Call
-from .loop import clean_up
 from .loop import current_ending
 from .loop import Ending
 from .loop import exit_of_app
@@ -326,7 +325,8 @@ class Answer(Ending):
                 self._written = []
             return [*self._written]
         finally:
-            clean_up()
+            # What is waited for from now on cleans up: the client may go meanwhile.
+            current_ending.set(Ending())
             if body is not self.to_close and hasattr(body, "close"):
                 body.close()
 
