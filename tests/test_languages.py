@@ -91,10 +91,16 @@ def test_a_page_in_english_is_flasks(client: FlaskClient) -> None:
     assert page_in("en", client).data == flask.Flask("other").test_client().get("/nowhere").data
 
 
-def test_one_language_need_not_be_a_list(app: Flask) -> None:
-    """As one from the environment is not."""
-    app.config["ERROR_PAGE_LANGUAGES"] = "kk"
-    assert "Табылмады" in page_in("en", app.test_client()).text
+@pytest.mark.parametrize(
+    ("languages", "answered"), [("kk", "kk"), ("ru,kk", "kk"), ("ru, kk-KZ", "kk-KZ"), (",", "en")]
+)
+def test_languages_may_come_from_the_environment(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, languages: str, answered: str
+) -> None:
+    monkeypatch.setenv("FLASK_ERROR_PAGE_LANGUAGES", languages)
+    app.config.from_prefixed_env()
+    with app.test_request_context(headers={"Accept-Language": "kk"}):
+        assert get_language() == answered
 
 
 def test_a_long_tag_is_looked_up_in_few_steps(client: FlaskClient) -> None:

@@ -51,7 +51,9 @@ def get_language() -> str:
     language: str | None = request.environ.get(_CHOSEN)
     if language is None:
         of_site: t.Sequence[str] | str = current_app.config.get("ERROR_PAGE_LANGUAGES") or "en"
-        of_site = [of_site] if isinstance(of_site, str) else of_site
+        if isinstance(of_site, str):
+            # From the environment: "kk,ru,en".
+            of_site = of_site.replace(",", " ").split() or ["en"]
         language = request.environ[_CHOSEN] = _look_up(request.accept_languages, of_site)
     return language
 
