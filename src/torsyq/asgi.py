@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 from contextvars import copy_context
+from functools import partial
 from itertools import chain
 from operator import attrgetter
 from threading import get_ident
@@ -45,7 +46,7 @@ from .lifespan import Lifespan
 from .loop import current_ending
 from .loop import exit_of_app
 from .loop import serving_loop
-from .threads import settled
+from .threads import Hop
 from .threads import within
 
 if t.TYPE_CHECKING:
@@ -233,8 +234,8 @@ class Asgi(Lifespan):
             ctx.request.routing_exception = None
             # Nor may what fails there hold it: its traceback holds this frame.
             ctx = None
-        work = self._in_thread(self._walk_in_thread, environ, answer, stop=answer.come)
-        answer.body = yield from work
+        hop = self._in_thread(self._walk_in_thread, environ, answer, stop=answer.come)
+        answer.body = yield from hop.__await__()
 
     def _matched(self, environ: WSGIEnvironment) -> RequestContext | None:
         try:
@@ -288,14 +289,16 @@ class Asgi(Lifespan):
             body = await self._in_thread(answer.pump, body, stop=answer.come)
         return await answer.send_file(self._in_thread) if body is None else body
 
-    async def _in_thread(
+    def _in_thread(
         self,
         func: t.Callable[..., t.Any],
         *args: t.Any,
         stop: t.Callable[[], None] | None = None,
-    ) -> t.Any:
+    ) -> Hop:
         """Run *func* in a worker thread; what it changes of context variables stays there."""
-        return await settled(self.thread_pool.submit(copy_context().run, func, *args), stop)
+        hop = Hop(self.thread_pool, partial(func, *args), stop)
+        hop.begin(copy_context())
+        return hop
 
     # Where to walk.
 

@@ -23,7 +23,7 @@ from .loop import adopt
 from .loop import Call
 from .loop import current_ending
 from .loop import current_loop
-from .threads import settled
+from .threads import Hop
 from .websocket_inbox import Inbox
 from .websocket_inbox import WebsocketDisconnected as WebsocketDisconnected
 
@@ -430,8 +430,10 @@ class Websocket:
             self._inbox.close(1001, "")
             end_coroutines()
 
+        hop = Hop(pool, view, stop)
+        hop.begin(context)
         try:
-            return await self._ungrouped(settled(pool.submit(context.run, view), stop))
+            return await self._ungrouped(hop)
         finally:
             self._inbox.cancel_view = None
             adopt(context)
