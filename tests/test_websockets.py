@@ -575,11 +575,11 @@ async def test_who_knows_that_the_client_has_gone_may_clean_up(app: Flask, told:
 async def test_a_sync_view_that_knows_of_the_end_may_clean_up(app: Flask, told: str) -> None:
     """By what it waits for: nothing cuts it off, whether or not the view was to end by then."""
     ends: list[str] = []
-    inboxes: list[t.Any] = []
+    viewers: list[t.Any] = []
 
     async def cleans_up(when: str) -> None:
         if when == "late":
-            inboxes[0].dismiss_viewer()
+            viewers[0].dismiss()
         try:
             await asyncio.sleep(0.05)
         except asyncio.CancelledError:
@@ -589,11 +589,11 @@ async def test_a_sync_view_that_knows_of_the_end_may_clean_up(app: Flask, told: 
     @app.websocket("/")
     def view() -> None:
         websocket.accept()  # type: ignore[unused-coroutine]
-        inboxes.append(websocket._inbox)
+        viewers.append(websocket._viewer)
         if told == "close":
             websocket.close(4002)  # type: ignore[unused-coroutine]
         else:
-            until("the client has gone", lambda: inboxes[0].coroutines.has_come)
+            until("the client has gone", lambda: viewers[0].coroutines.has_come)
             if told == "closed":
                 assert websocket.closed
             else:
@@ -624,7 +624,7 @@ async def test_an_async_view_in_a_busy_decorator_is_cancelled_when_it_begins(app
     @app.websocket("/")
     def decorated() -> t.Any:
         websocket.accept()  # type: ignore[unused-coroutine]
-        until("the client has gone", lambda: websocket._inbox.coroutines.has_come)
+        until("the client has gone", lambda: websocket._viewer.coroutines.has_come)
         return app.ensure_sync(view)()
 
     async with Wire(app) as wire:
@@ -1184,7 +1184,7 @@ async def test_a_view_that_has_closed_the_connection_may_go_on(app: Flask) -> No
     async def view() -> None:
         await websocket.accept()
         await websocket.close(4002)
-        websocket._inbox.dismiss_viewer()
+        websocket._viewer.dismiss()
         try:
             await asyncio.sleep(0.05)
         except asyncio.CancelledError:

@@ -291,7 +291,7 @@ class WebsocketWalk(Asgi):
         ]
         for websocket, _ in here:
             websocket._inbox.close(1001, "")
-            websocket._inbox.dismiss_viewer()
+            websocket._viewer.dismiss()
         if here:
             await asyncio.wait([ended for _, ended in here], timeout=_LAST_WORDS)
         await super().shutdown()

@@ -6,21 +6,18 @@ import asyncio
 import sys
 import typing as t
 from collections import deque
-from contextlib import suppress
-from contextvars import Context
 from contextvars import copy_context
 from threading import get_ident
 
-from .loop import current_ending
-from .loop import current_loop
-from .loop import Ending
 from .loop import is_async
-from .loop import waited_for
 
 if t.TYPE_CHECKING:
+    from contextvars import Context
+
     from .asgi_answer import Doorman
     from .incoming import Message
     from .incoming import Receive
+    from .websocket_viewer import Viewer
 
 # What has arrived and was not received yet is bounded by both; beyond, the client has to wait.
 _MESSAGES_KEPT = 64
@@ -28,9 +25,6 @@ _BYTES_KEPT = 256 * 1024
 
 # How it ended where the server's ``receive`` fails: each has its own way to say that nobody is there.
 _GONE = 1006, ""
-
-# A view that received a message before the client went has this many seconds to be done with it.
-_GRACE = 1.0
 
 
 class WebsocketDisconnected(asyncio.CancelledError):
@@ -74,6 +68,7 @@ class Inbox:
         receive: Receive,
         refuse: t.Callable[[int, str], t.Awaitable[None]],
         limit: int | None,
+        viewer: Viewer,
     ) -> None:
         self.end: tuple[int, str] | None = None
         # PERF: read here, and not from the websocket, whose attributes Python finds late, since its
@@ -82,17 +77,8 @@ class Inbox:
         self.is_open = False
         #: The thread of the event loop.
         self.thread = get_ident()
-        #: For what else a sync view waits for, but for coroutines: these end as an async view does.
-        self.ending = Ending()
-        self.coroutines = self.ending.of_coroutines = Ending()
-        self.coroutines.tells_the_next = True
-        #: The task of an async view.
-        self.viewer: asyncio.Task[t.Any] | None = None
-        #: Ends the view, of either kind, as long as it is at work.
-        self.cancel_view: t.Callable[[], object] | None = None
-        self.has_cancelled = False
-        self.has_left = False
-        self._loop = current_loop()
+        self._viewer = viewer
+        self._loop = viewer.loop
         self._receive = receive
         self._refuse = refuse
         self._limit = limit
@@ -100,8 +86,6 @@ class Inbox:
         self._size = 0
         self._readers: deque[asyncio.Future[None]] = deque()
         self._room: asyncio.Future[None] | None = None
-        self._was_read = False
-        self._viewer_knows = False
         self._is_refusing = False
         # Who waits in the server's receive, and whether it is cancelled because that is over.
         self._taker: asyncio.Task[t.Any] | None = None
@@ -111,7 +95,6 @@ class Inbox:
         self._is_watched = False
         self._listening: asyncio.Task[None] | None = None
         self._context: Context | None = None
-        self._timer: asyncio.TimerHandle | None = None
 
     def be_watched(self, doorman: Doorman) -> None:
         """Let *doorman* see that someone listens, where who waits may do so.
@@ -188,8 +171,7 @@ class Inbox:
                 await asyncio.sleep(0)
         finally:
             self._over(code, reason)
-            self.has_left = True
-            self.dismiss_viewer()
+            self._viewer.dismiss()
 
     def _is_too_big(self, data: str | bytes, limit: int) -> bool:
         return len(data.encode() if isinstance(data, str) else data) > limit
@@ -199,7 +181,7 @@ class Inbox:
 
         :raises WebsocketDisconnected: there will be none.
         """
-        self._was_read = True
+        self._viewer.has_received = True
         while not self._messages:
             if self.end is not None:
                 raise await self.farewell()
@@ -263,7 +245,7 @@ class Inbox:
             taker.cancel()
         while self._readers:
             self._wake_reader()
-        self.ending.come()
+        self._viewer.ending.come()
 
     def close(self, code: int, reason: str) -> None:
         """End it from this side; what was not received is not wanted."""
@@ -273,75 +255,9 @@ class Inbox:
     async def farewell(self) -> WebsocketDisconnected:
         """What to raise, now that it is over."""
         assert self.end is not None
-        await self._end_gathering()
-        self._tell_viewer()
+        await self._viewer.end_gathering()
+        self._viewer.be_told()
         return WebsocketDisconnected(*self.end)
-
-    def _viewers(self) -> list[object]:
-        """The view's task: an async one's own, or that of the coroutine a sync one waits for."""
-        return self.coroutines.tasks() if self.viewer is None else [self.viewer]
-
-    def _tell_viewer(self) -> None:
-        """Leave the view alone from now on if this is in its task: it knows, and may clean up."""
-        if asyncio.current_task() in self._viewers():
-            self._viewer_knows = True
-
-    def tell_thread(self) -> None:
-        """The same for a sync view, if this is in its thread."""
-        if get_ident() != self.thread and current_ending.get(None) is self.ending:
-            self._viewer_knows = True
-            self.coroutines.be_known()
-
-    def waited_for(
-        self, func: t.Callable[..., t.Awaitable[t.Any]], *args: t.Any, **kwargs: t.Any
-    ) -> t.Any:
-        """The result of an async method of the websocket, for a thread."""
-        try:
-            return waited_for(self._loop, func, *args, **kwargs)
-        except WebsocketDisconnected:
-            self.tell_thread()
-            raise
-
-    def begin_view(self, cancel: t.Callable[[], object]) -> None:
-        """Let *cancel* end the view, or a hook, when the client goes or has gone before."""
-        self.cancel_view, self._viewer_knows = cancel, False
-        if self.has_left:
-            self.dismiss_viewer()
-
-    def dismiss_viewer(self) -> None:
-        """Have the view end if it does not do so by itself."""
-        if self._timer is not None:
-            self._timer.cancel()
-        delay = _GRACE if self._was_read else 0
-        # The present context would hold the websocket as long as the timer runs.
-        self._timer = self._loop.call_later(delay, self._cancel_viewer, context=Context())
-
-    def _cancel_viewer(self) -> None:
-        if self.cancel_view is not None and not self._viewer_knows:
-            # A second time it would be cut off where it cleans up.
-            self.has_cancelled = self._viewer_knows = True
-            self.cancel_view()
-
-    async def _end_gathering(self) -> None:
-        """Cancel a view that waits in ``gather``, before one of what it gathers is told of the end.
-
-        COMPAT: so views of Quart are written. Where one that is gathered ends, the others go on,
-        and nobody would end them any more; where the view is cancelled, so are they.
-        """
-        for viewer in self._viewers():
-            # Nothing public tells what a task waits for.
-            waits_for: t.Any = getattr(viewer, "_fut_waiter", None)
-            if hasattr(waits_for, "_children") and not waits_for.done():
-                self._cancel_viewer()
-                # Who is told is cancelled as well: here, and not where it cleans up.
-                with suppress(asyncio.CancelledError):
-                    await asyncio.sleep(0)
-
-    def leave(self) -> None:
-        """Have the view end, since a task or a hook beside it has found or made an end of it."""
-        self.has_left = True
-        self._tell_viewer()
-        self.dismiss_viewer()
 
     async def stop(self) -> None:
         """Stop listening."""
@@ -353,5 +269,3 @@ class Inbox:
                 listening.cancel()
             await asyncio.wait([listening])
         self._context = None
-        if self._timer is not None:
-            self._timer.cancel()

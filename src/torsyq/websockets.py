@@ -23,9 +23,11 @@ from .loop import adopt
 from .loop import Call
 from .loop import current_ending
 from .loop import current_loop
+from .loop import waited_for
 from .threads import Hop
 from .websocket_inbox import Inbox
 from .websocket_inbox import WebsocketDisconnected as WebsocketDisconnected
+from .websocket_viewer import Viewer
 
 if t.TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -69,7 +71,7 @@ def _awaited_or_waited_for(method: F) -> F:
         # PERF: a tenth of the time in which the running loop tells its name (Python 3.11).
         if get_ident() == self._inbox.thread:
             return method(self, *args, **kwargs)
-        return self._inbox.waited_for(method, self, *args, **kwargs)
+        return self._waited_for(method, self, *args, **kwargs)
 
     return t.cast(F, wrapper)
 
@@ -128,12 +130,11 @@ class Websocket:
     ) -> None:
         #: The request that asked for the connection.
         self.request = request
-        #: Whether the connection is open, or was.
-        self.accepted = False
         self._send = send
         self._last_turn = monotonic()
         self._loop = current_loop()
-        self._inbox = Inbox(receive, self._close, max_message_size)
+        self._viewer = Viewer(self._loop)
+        self._inbox = Inbox(receive, self._close, max_message_size, self._viewer)
         self._accepting = asyncio.Lock()
         #: Called before accepting, with the headers of the answer.
         self._on_accept: t.Callable[[Headers], t.Awaitable[None]] | None = None
@@ -157,11 +158,16 @@ class Websocket:
         return list(self.scope.get("subprotocols") or ())
 
     @property
+    def accepted(self) -> bool:
+        """Whether the connection is open, or was."""
+        return self._inbox.is_open
+
+    @property
     def closed(self) -> bool:
         """Whether the connection is over, closed by either side."""
         if self._inbox.end is None:
             return False
-        self._inbox.tell_thread()
+        self._viewer.be_told_in_thread()
         return True
 
     @_awaited_or_waited_for
@@ -208,18 +214,14 @@ class Websocket:
                 raise await self._lost() from error
             except asyncio.CancelledError:
                 # It is on its way: a second one would be an error of the server's.
-                self._open()
+                self._inbox.open()
                 raise
-            self._open()
-
-    def _open(self) -> None:
-        self.accepted = True
-        self._inbox.open()
+            self._inbox.open()
 
     async def _lost(self) -> BaseException:
         """What to raise, now that nobody is there."""
         self._inbox.close(1006, "")
-        self._inbox.leave()
+        self._viewer.leave()
         return await self._farewell()
 
     async def _farewell(self) -> BaseException:
@@ -241,7 +243,7 @@ class Websocket:
         inbox = self._inbox
         call = inbox.get if inbox.is_open else self._receive_first
         # PERF: _awaited_or_waited_for, inlined here and in 'send' (2 % of an echo).
-        return call() if get_ident() == inbox.thread else inbox.waited_for(call)
+        return call() if get_ident() == inbox.thread else self._waited_for(call)
 
     async def _receive_first(self) -> str | bytes:
         await self._accept()
@@ -276,12 +278,12 @@ class Websocket:
         call = Call(self._loop, None, self._send_data, data)
         try:
             # Not every server tells who waits in its send that the client has gone.
-            return self._inbox.ending.wait_for(call)  # type: ignore[no-any-return]
+            return self._viewer.ending.wait_for(call)  # type: ignore[no-any-return]
         except asyncio.CancelledError as error:
             end = self._inbox.end
             if end is None:
                 raise
-            self._inbox.tell_thread()
+            self._viewer.be_told_in_thread()
             if isinstance(error, WebsocketDisconnected):
                 raise
             raise (self._error_for_others() or WebsocketDisconnected(*end)) from None
@@ -346,24 +348,38 @@ class Websocket:
             raise ValueError(f"A reason has at most {_LONGEST_REASON} bytes: {reason!r}.")
         if get_ident() == self._inbox.thread:
             return self._close_here(code, reason)
-        self._inbox.waited_for(self._close_here, code, reason)
-        self._inbox.tell_thread()
+        self._waited_for(self._close_here, code, reason)
+        self._viewer.be_told_in_thread()
         return None  # type: ignore[return-value]
 
     async def _close_here(self, code: int, reason: str) -> None:
         if not self.closed:
             await self._close(code, reason)
-            self._inbox.leave()
+            self._viewer.leave()
 
     async def _close(self, code: int, reason: str) -> None:
         self._inbox.close(code, reason)
         # Granian cannot close while it is being listened to.
-        await self._inbox.stop()
+        await self._stop()
         try:
             await self._send({"type": "websocket.close", "code": code, "reason": reason})
         except Exception:
             # The client was faster.
             return
+
+    async def _stop(self) -> None:
+        await self._inbox.stop()
+        self._viewer.stop()
+
+    def _waited_for(
+        self, func: t.Callable[..., t.Awaitable[t.Any]], *args: t.Any, **kwargs: t.Any
+    ) -> t.Any:
+        """The result of an async method, for a thread."""
+        try:
+            return waited_for(self._loop, func, *args, **kwargs)
+        except WebsocketDisconnected:
+            self._viewer.be_told_in_thread()
+            raise
 
     async def __aiter__(self) -> t.AsyncIterator[str | bytes]:
         """The messages until the connection is over."""
@@ -395,13 +411,13 @@ class Websocket:
 
     async def _view(self, view: t.Coroutine[t.Any, t.Any, T]) -> T:
         """Await the view, or what comes before it; the client's going cancels it."""
-        task = self._inbox.viewer = asyncio.current_task()
-        self._inbox.begin_view(task.cancel)  # type: ignore[union-attr]
+        task = t.cast("asyncio.Task[t.Any]", asyncio.current_task())
+        self._viewer.begin(task.cancel, task)
         try:
             return await self._ungrouped(view)
         finally:
-            self._inbox.viewer = self._inbox.cancel_view = None
-            if self._inbox.has_cancelled and task is not None:
+            self._viewer.end()
+            if self._viewer.has_cancelled:
                 task.uncancel()
 
     async def _ungrouped(self, view: t.Awaitable[T]) -> T:
@@ -421,9 +437,9 @@ class Websocket:
     async def _view_in_thread(self, pool: Executor, view: t.Callable[[], T]) -> T:
         """Wait for the sync view in a thread of *pool*, which finds out by itself."""
         context = copy_context()
-        context.run(current_ending.set, self._inbox.ending)
-        end_coroutines = self._inbox.coroutines.come
-        self._inbox.begin_view(end_coroutines)
+        context.run(current_ending.set, self._viewer.ending)
+        end_coroutines = self._viewer.coroutines.come
+        self._viewer.begin(end_coroutines)
 
         def stop() -> None:
             # Where the server ends, it is to wait for nothing any more.
@@ -435,7 +451,7 @@ class Websocket:
         try:
             return await self._ungrouped(hop)
         finally:
-            self._inbox.cancel_view = None
+            self._viewer.end()
             adopt(context)
 
     async def _close_with(self, status: int, reason: str) -> None:
@@ -447,13 +463,13 @@ class Websocket:
     def _ended_view(self, error: asyncio.CancelledError) -> bool:
         """Whether *error* came of the connection's end, and not of the server's."""
         task = asyncio.current_task()
-        is_ours = isinstance(error, WebsocketDisconnected) or self._inbox.has_cancelled
+        is_ours = isinstance(error, WebsocketDisconnected) or self._viewer.has_cancelled
         return is_ours and task is not None and not task.cancelling()
 
     async def _finish(self) -> None:
         """Let go of the connection; tasks that still use it find it closed."""
         self._inbox.close(1006, "")
-        await self._inbox.stop()
+        await self._stop()
         # Some of these hold the websocket, and granian closes the line only when nobody has its
         # objects any more.
         del self._send, self._on_accept, self._inbox._receive, self._inbox._refuse
