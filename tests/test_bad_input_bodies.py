@@ -35,7 +35,6 @@ MULTIPART = (
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 JSON = ("Content-Type", "application/json")
 FILES = ("Content-Type", "multipart/form-data; boundary=x")
-HOST = ("Host", "localhost")
 
 
 @pytest.fixture(params=LANES)

@@ -26,16 +26,8 @@ from torsyq import url_for
 from torsyq.sansio.blueprints import Blueprint as SansioBlueprint
 from torsyq.sansio.blueprints import BlueprintSetupState
 
-Said = tuple[type[BaseException], str] | None
-
-
-def said(call: t.Callable[[], object]) -> Said:
-    """What a call raises, and what it says."""
-    try:
-        call()
-    except Exception as error:
-        return type(error), str(error)
-    return None
+from .outcomes import Complaint
+from .outcomes import complaint
 
 
 def in_both(build: t.Callable[[t.Any], t.Any]) -> t.Any:
@@ -218,9 +210,9 @@ def test_any_tree_of_blueprints_becomes_flasks_app(plan: Plan) -> None:
     def build(package: t.Any) -> t.Any:
         app = package.Flask("x", root_path="/r", static_folder=None)
         bp = blueprint_of(package, plan)
-        trouble = [said(lambda: app.register_blueprint(bp, **plan.registered_with))]
+        trouble = [complaint(lambda: app.register_blueprint(bp, **plan.registered_with))]
         if (again := plan.again) is not None:
-            trouble.append(said(lambda: app.register_blueprint(bp, **again)))
+            trouble.append(complaint(lambda: app.register_blueprint(bp, **again)))
         return trouble, shape_of(app)
 
     in_both(build)
@@ -231,34 +223,34 @@ def test_any_tree_of_blueprints_becomes_flasks_app(plan: Plan) -> None:
 
 @pytest.mark.parametrize("name", ["", "a.b", "."])
 def test_a_bad_name_is_refused(name: str) -> None:
-    assert in_both(lambda package: said(lambda: package.Blueprint(name, "x"))) is not None
+    assert in_both(lambda package: complaint(lambda: package.Blueprint(name, "x"))) is not None
 
 
 def test_dots_are_refused_where_they_would_be_taken_for_nesting() -> None:
-    def build(package: t.Any) -> list[Said]:
+    def build(package: t.Any) -> list[Complaint]:
         bp = package.Blueprint("bp", "x")
         return [
-            said(lambda: bp.add_url_rule("/", endpoint="a.b")),
-            said(lambda: bp.add_url_rule("/", view_func=named("a.b"))),
-            said(lambda: bp.route("/", endpoint="a.b")(named("view"))),
+            complaint(lambda: bp.add_url_rule("/", endpoint="a.b")),
+            complaint(lambda: bp.add_url_rule("/", view_func=named("a.b"))),
+            complaint(lambda: bp.route("/", endpoint="a.b")(named("view"))),
         ]
 
     assert None not in in_both(build)
 
 
 def test_a_name_is_taken_once() -> None:
-    def build(package: t.Any) -> list[Said]:
+    def build(package: t.Any) -> list[Complaint]:
         app = package.Flask("x")
         bp, other, outer = (package.Blueprint(name, "x") for name in ("bp", "bp", "outer"))
         outer.register_blueprint(bp)
         outer.register_blueprint(other)
         return [
-            said(lambda: app.register_blueprint(bp)),
-            said(lambda: app.register_blueprint(bp)),
-            said(lambda: app.register_blueprint(other)),
-            said(lambda: app.register_blueprint(other, name="other")),
-            said(lambda: app.register_blueprint(bp, name="other")),
-            said(lambda: app.register_blueprint(outer)),
+            complaint(lambda: app.register_blueprint(bp)),
+            complaint(lambda: app.register_blueprint(bp)),
+            complaint(lambda: app.register_blueprint(other)),
+            complaint(lambda: app.register_blueprint(other, name="other")),
+            complaint(lambda: app.register_blueprint(bp, name="other")),
+            complaint(lambda: app.register_blueprint(outer)),
         ]
 
     found = in_both(build)
@@ -266,9 +258,9 @@ def test_a_name_is_taken_once() -> None:
 
 
 def test_a_blueprint_is_not_registered_on_itself() -> None:
-    def build(package: t.Any) -> Said:
+    def build(package: t.Any) -> Complaint:
         bp = package.Blueprint("bp", "x")
-        return said(lambda: bp.register_blueprint(bp))
+        return complaint(lambda: bp.register_blueprint(bp))
 
     assert in_both(build) == (ValueError, "Cannot register a blueprint on itself")
 
@@ -305,10 +297,10 @@ SETUP_METHODS: dict[str, tuple[t.Any, ...]] = {
 
 @pytest.mark.parametrize("name", SETUP_METHODS)
 def test_setup_is_over_once_it_is_registered(name: str) -> None:
-    def build(package: t.Any) -> Said:
+    def build(package: t.Any) -> Complaint:
         bp = package.Blueprint("bp", "x")
         package.Flask("x").register_blueprint(bp)
-        return said(lambda: getattr(bp, name)(*SETUP_METHODS[name]))
+        return complaint(lambda: getattr(bp, name)(*SETUP_METHODS[name]))
 
     assert in_both(build)[0] is AssertionError
 

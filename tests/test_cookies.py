@@ -23,6 +23,8 @@ from werkzeug.sansio.http import parse_cookie as werkzeug_parse_cookie
 from torsyq.cookies import dump_cookie
 from torsyq.cookies import parse_cookie
 
+from .outcomes import outcome
+
 
 @given(st.text('ab=; \t"\\,1\x0b\x85é\n', max_size=24))
 def test_any_cookie_header_is_read_as_werkzeug_reads_it(header: str) -> None:
@@ -79,13 +81,6 @@ arguments = st.fixed_dictionaries(
         "max_size": st.sampled_from([4093, 0]),
     }
 )
-
-
-def outcome(call: t.Callable[[], t.Any]) -> t.Any:
-    try:
-        return call()
-    except Exception as error:
-        return type(error), str(error)
 
 
 @settings(max_examples=300)

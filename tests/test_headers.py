@@ -24,6 +24,7 @@ from torsyq.headers import parse_content_type
 from torsyq.headers import to_uri
 
 from .calls import calls_of
+from .outcomes import outcome
 
 names = st.sampled_from(["X-A", "x-a", "Vary", "VARY", "Set-Cookie", "Content-Type"])
 
@@ -55,14 +56,6 @@ steps = st.lists(
     ),
     max_size=8,
 )
-
-
-def outcome(call: t.Callable[[], t.Any]) -> t.Any:
-    """What a call gives, an exception included, in a form that can be compared."""
-    try:
-        return call()
-    except Exception as error:
-        return type(error), str(error)
 
 
 @given(steps)

@@ -28,6 +28,8 @@ from torsyq.json.provider import _MAX_KEPT
 from torsyq.json.provider import DefaultJSONProvider
 from torsyq.json.provider import JSONProvider
 
+from .outcomes import outcome
+
 
 @dataclasses.dataclass
 class Point:
@@ -81,13 +83,6 @@ looks = st.fixed_dictionaries(
 
 theirs_app = flask.Flask("theirs")
 ours_app = torsyq.Flask("ours")
-
-
-def outcome(call: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any) -> t.Any:
-    try:
-        return call(*args, **kwargs)
-    except Exception as error:
-        return type(error), str(error)
 
 
 def pair() -> tuple[t.Any, t.Any]:

@@ -29,6 +29,8 @@ from torsyq.sansio.scaffold import _is_inside
 from torsyq.sansio.scaffold import find_package
 from torsyq.sansio.scaffold import Scaffold
 
+from .outcomes import complaint
+
 Make = t.Callable[..., t.Any]
 
 flasks: t.Any = flask.sansio.scaffold
@@ -183,14 +185,6 @@ SETUP_METHODS: dict[str, tuple[t.Any, ...]] = {
     "errorhandler": (404,),
     "register_error_handler": (404, function),
 }
-
-
-def complaint(call: t.Callable[[], object]) -> tuple[type[BaseException], str] | None:
-    try:
-        call()
-    except Exception as error:
-        return type(error), str(error)
-    return None
 
 
 @pytest.mark.usefixtures("protocol")

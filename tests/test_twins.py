@@ -37,12 +37,6 @@ def pairs() -> list[tuple[str, str]]:
 class Sync(ast.NodeTransformer):
     """Take from an async twin what makes it one."""
 
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-        """Where nothing is to be awaited, a twin may take the step: then both branches are one."""
-        self.generic_visit(node)
-        same = [*map(ast.unparse, node.body)] == [*map(ast.unparse, node.orelse)]
-        return node.body if same else node
-
     def visit_Await(self, node: ast.Await) -> ast.AST:
         assert isinstance(node.value, ast.Call), ast.unparse(node)
         is_called = _is_call(node.value)
