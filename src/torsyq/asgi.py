@@ -20,7 +20,6 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from .asgi_answer import Answer
-from .asgi_answer import Doorman
 from .asgi_answer import refuse
 from .asgi_answer import Send
 from .asgi_answer import SENT_AT_ONCE
@@ -38,6 +37,7 @@ from .ctx import BACKGROUND
 from .ctx import begin_all
 from .ctx import RequestContext
 from .ctx import UNDER_WAY
+from .doorman import Doorman
 from .globals import _cv_request
 from .incoming import Receive
 from .lazy import deferred

@@ -7,7 +7,6 @@ from contextlib import suppress
 from contextvars import Context
 from contextvars import copy_context
 from math import inf
-from threading import get_ident
 from time import monotonic
 
 from werkzeug.wsgi import _RangeWrapper
@@ -16,6 +15,7 @@ from werkzeug.wsgi import FileWrapper
 from .body import Chunks
 from .body import OPENING_PAUSE
 from .body import Pieces
+from .doorman import PATIENCE
 from .headers import WIRED
 from .incoming import Incoming
 from .incoming import Message
@@ -31,6 +31,8 @@ from .statuses import STATUS_LINES
 if t.TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
+
+    from .doorman import Doorman
 else:
     asyncio = deferred("asyncio", globals())
 
@@ -38,9 +40,6 @@ Send = t.Callable[[Message], t.Awaitable[None]]
 
 #: What a server may raise to say that nobody is there.
 GONE = OSError, RuntimeError
-
-# Seconds between two looks round.
-_PATIENCE = 0.02
 
 # A file as a body, or a part of one, and how much of it goes into one message.
 _FILES = {FileWrapper, _RangeWrapper}
@@ -55,57 +54,6 @@ _BREATH = 16
 # How many names of headers are remembered, and how long ones.
 _NAMES_KEPT = 1024
 _LENGTH_KEPT = 64
-
-
-class Guest(t.Protocol):
-    """Whom a :class:`Doorman` looks after."""
-
-    #: Whether the doorman has seen it before.
-    is_known: bool
-
-    def listen(self) -> None:
-        """Listen from now on, so that the client's leaving is noticed."""
-
-
-class Doorman:
-    """Sees that someone listens to each client that waits, so that its leaving is noticed.
-
-    PERF: listening takes a task (6 us); most answers are given before it is worth that. So those
-    who were already here at the last look round are listened to, and a look round is for all.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        #: The thread that runs the loop.
-        self.thread = get_ident()
-        #: Those nobody listens to yet. Who leaves takes itself out.
-        self.present: set[Guest] = set()
-        #: Whether a look round is due.
-        self.is_on_duty = False
-
-    def watch(self, guest: Guest) -> None:
-        """Have *guest* be listened to, if nobody does for a while."""
-        guest.is_known = False
-        self.present.add(guest)
-        if not self.is_on_duty:
-            self.come()
-
-    def come(self) -> None:
-        """Look round from now on, until nobody is left."""
-        self.is_on_duty = True
-        # The present context would hold a request as long as the timer runs.
-        self.loop.call_later(_PATIENCE, self._look_round, context=Context())
-
-    def _look_round(self) -> None:
-        known = [answer for answer in self.present if answer.is_known]
-        self.present.difference_update(known)
-        for answer in self.present:
-            answer.is_known = True
-        for answer in known:
-            answer.listen()
-        self.is_on_duty = False
-        if self.present:
-            self.come()
 
 
 async def refuse(send: Send, status: int = 400) -> None:
@@ -212,7 +160,7 @@ class Answer(Ending):
     async def _wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             # A middleware that says the body again and again shall not keep the loop busy.
-            await asyncio.sleep(_PATIENCE)
+            await asyncio.sleep(PATIENCE)
         self.give_up()
 
     def give_up(self) -> None:

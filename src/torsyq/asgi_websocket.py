@@ -60,8 +60,8 @@ if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
     from . import typing as ft
-    from .asgi_answer import Doorman
     from .asgi_answer import Send
+    from .doorman import Doorman
     from .incoming import Receive
     from .sessions import SessionMixin
     from .websockets import Websocket

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 if t.TYPE_CHECKING:
-    from .asgi_answer import Doorman
+    from .doorman import Doorman
 
 _View = t.Callable[..., t.Any]
 

@@ -14,7 +14,7 @@ from .loop import is_async
 if t.TYPE_CHECKING:
     from contextvars import Context
 
-    from .asgi_answer import Doorman
+    from .doorman import Doorman
     from .incoming import Message
     from .incoming import Receive
     from .websocket_viewer import Viewer
