@@ -11,6 +11,10 @@ if t.TYPE_CHECKING:
     from .app import Flask
 
 
+#: What is found below, in the words of ``--help``.
+CONTENTS = "WebSockets, streamed bodies, serving hooks or anything async"
+
+
 def beyond_wsgi(app: Flask) -> list[str]:
     """What *app* contains that WSGI does not serve, or not fully."""
     found = {

@@ -34,6 +34,7 @@ from .greenlets import GLANCE
 from .greenlets import UNINTERRUPTIBLE
 from .helpers import get_debug_flag
 from .interface import better_on_asgi
+from .interface import CONTENTS
 
 if t.TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -86,8 +87,7 @@ _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
     default="auto",
     show_default=True,
     help=(
-        "How the server calls the app. By itself, ASGI if the app contains WebSockets, anything"
-        " async or serving hooks, else WSGI."
+        f"How the server calls the app. By itself, ASGI if the app contains {CONTENTS}, else WSGI."
     ),
 )
 @click.option(

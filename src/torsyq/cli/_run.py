@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..interface import CONTENTS
 from . import run_command as flask_run_command
 
 run_command = click.Command(
@@ -16,8 +17,8 @@ run_command = click.Command(
             default="auto",
             show_default=True,
             help=(
-                "How the server calls the app. By itself, ASGI if the app contains WebSockets,"
-                " anything async or serving hooks, and an ASGI server is installed; else WSGI."
+                f"How the server calls the app. By itself, ASGI if the app contains {CONTENTS}, and"
+                " an ASGI server is installed; else WSGI."
             ),
         ),
     ],
