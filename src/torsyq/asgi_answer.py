@@ -16,6 +16,8 @@ from .body import Chunks
 from .body import OPENING_PAUSE
 from .body import Pieces
 from .doorman import PATIENCE
+from .headers import LONGEST_NAME_KEPT
+from .headers import NAMES_KEPT
 from .headers import WIRED
 from .incoming import Incoming
 from .incoming import Message
@@ -50,10 +52,6 @@ SENT_AT_ONCE = 64 * 1024
 
 # After so many pieces of a stream, others have their turn.
 _BREATH = 16
-
-# How many names of headers are remembered, and how long ones.
-_NAMES_KEPT = 1024
-_LENGTH_KEPT = 64
 
 
 async def refuse(send: Send, status: int = 400) -> None:
@@ -92,7 +90,7 @@ _wire_names: dict[str, bytes] = {}
 def _wire_name(name: str) -> bytes:
     wired = name.lower().encode("latin-1")
     # SECURITY: clients could fill the memory, where an app hands on what they or others name so.
-    if len(_wire_names) < _NAMES_KEPT and len(name) <= _LENGTH_KEPT:
+    if len(_wire_names) < NAMES_KEPT and len(name) <= LONGEST_NAME_KEPT:
         _wire_names[name] = wired
     return wired
 

@@ -13,6 +13,8 @@ from werkzeug.exceptions import ClientDisconnected
 
 from .body import content_length
 from .body import IN_MEMORY
+from .headers import LONGEST_NAME_KEPT
+from .headers import NAMES_KEPT
 from .incoming import Incoming
 from .incoming import Message
 from .incoming import Receive
@@ -21,10 +23,6 @@ if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 Scope = t.MutableMapping[str, t.Any]
-
-# How many names of headers are remembered, and how long ones.
-_NAMES_KEPT = 1024
-_LENGTH_KEPT = 64
 
 _unnamed = {"CONTENT_TYPE", "CONTENT_LENGTH"}
 
@@ -178,7 +176,7 @@ def _environ_name(raw_name: bytes) -> str | None:
     if name not in _unnamed:
         name = f"HTTP_{name}"
     # SECURITY: clients could fill the memory with names.
-    if len(_environ_names) < _NAMES_KEPT and len(raw_name) <= _LENGTH_KEPT:
+    if len(_environ_names) < NAMES_KEPT and len(raw_name) <= LONGEST_NAME_KEPT:
         _environ_names[raw_name] = name
     return name
 

@@ -221,6 +221,9 @@ LENGTHS = _Lengths()
 _WIRED_KEPT = 2048
 _TYPES_KEPT = 128
 LONGEST_TYPE_KEPT = 128
+# How many names of headers, in either direction over ASGI, and how long ones.
+NAMES_KEPT = 1024
+LONGEST_NAME_KEPT = 64
 
 
 class _ContentTypeItems(dict[str, tuple[tuple[str, str]]]):
