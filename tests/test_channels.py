@@ -22,6 +22,7 @@ from tests.asgi import Exchange
 from tests.asgi import scope
 from tests.servers import environment
 from tests.servers import free_port
+from tests.servers import run
 from tests.servers import until
 from tests.sockets import on_loop
 from tests.sockets import Wire
@@ -285,14 +286,18 @@ async def test_a_plain_for_on_an_event_loop_says_so() -> None:
         messages.channel.publish_sync("is there already")
         assert next(messages) == "is there already"
 
+        refused = threading.Event()
+
         def end() -> None:
-            until("one who waits", lambda: messages._arrival)
+            # Should it wait all the same, this ends it.
+            refused.wait(10)
             messages._end()
 
         thread = threading.Thread(target=end)
         thread.start()
         with pytest.raises(RuntimeError, match="'async for' in there"):
             next(messages)
+        refused.set()
         thread.join()
 
 
@@ -622,6 +627,26 @@ def test_processes_talk_to_each_other(server: Server) -> None:
         finally:
             other.kill()
     room.broker.close_sync()
+
+
+@pytest.mark.parametrize("patch", ["gevent.monkey.patch_all", "eventlet.monkey_patch"])
+def test_a_greenlet_waits_for_redis(server: Server, tmp_path: Path, patch: str) -> None:
+    """Where greenlets have replaced threads, and no other greenlet is there to wake."""
+    program = f"""
+import warnings
+warnings.simplefilter("ignore")
+import {patch.rpartition(".")[0]}
+{patch}()
+from torsyq.channels.redis import RedisBroker
+
+room = RedisBroker({server.url!r}, prefix="{patch}:", history=2).channel("room")
+for word in "abc":
+    room.publish_sync(word)
+print(*room.history_sync())
+room.broker.close_sync()
+"""
+    done = run(tmp_path, "-c", program)
+    assert (done.stdout, done.stderr) == ("b c\n", "")
 
 
 def test_a_sync_method_on_the_loop_itself_says_so(server: Server) -> None:

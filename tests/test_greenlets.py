@@ -175,6 +175,35 @@ print(sorted(done))
 """) == ["before", "answered", "[(1, 'app'), (2, 'app')]", "after"]
 
 
+def test_a_greenlet_listens_to_a_channel(patched: t.Callable[[str], list[str]]) -> None:
+    """What an async view says, on the loop's own thread, reaches it."""
+    assert patched("""
+from torsyq.channels import Broker
+
+room = Broker().channel("room")
+got = []
+
+def listen():
+    with room.subscribe() as messages:
+        for message in messages:
+            got.append(message)
+            if message == "b":
+                break
+
+@app.get("/<message>")
+async def say(message):
+    await room.publish(message)
+    return "said"
+
+listening = spawn(listen)
+while not room.broker._topics:
+    time.sleep(0)
+said = [client().get(f"/{message}").text for message in "ab"]
+joinall([listening])
+print(*said, *got)
+""") == ["said said a b"]
+
+
 def test_a_greenlet_that_gives_up_waiting(tmp_path: Path) -> None:
     """Leaves the view to itself, and the loop to the others."""
     program = """

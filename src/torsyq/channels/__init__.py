@@ -33,27 +33,38 @@ import typing as t
 from collections import deque
 from contextlib import suppress
 
+from ..greenlets import Latch
+from ..greenlets import new_latch
 from ..loop import a_loop_runs
 from ..loop import current_ending
 from ..loop import Ending
 from ..loop import runs_here
 
 Slow = t.Literal["drop", "disconnect"]
-Arrival = t.Union["asyncio.Future[None]", threading.Event]
+Arrival = t.Union["asyncio.Future[None]", Latch]
+A = t.TypeVar("A", "asyncio.Future[None]", Latch)
 
 
 class SlowSubscriber(Exception):
     """The subscriber's queue was full, and it was made to be thrown out then."""
 
 
-def _check_may_wait() -> None:
-    """Refuse to wait on an event loop, which would stop all that is on it, perhaps for ever."""
+def _new_future() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
+
+
+def _new_latch() -> Latch:
+    """What a thread waits at, or a greenlet.
+
+    :raises RuntimeError: it is an event loop's, and would stop all that is on it, perhaps for ever.
+    """
     if a_loop_runs():
         raise RuntimeError(
             "A plain 'for' waits for a message of a channel on the event loop, and so would all"
             " that runs there. Usually it is in an 'async def' view: write 'async with"
             " channel.subscribe() as messages' and 'async for' in there."
         )
+    return new_latch()
 
 
 def _check(maxsize: int, slow: Slow) -> None:
@@ -287,33 +298,27 @@ class Subscription:
         return self
 
     async def __anext__(self) -> t.Any:
-        message = _NOTHING
-        while message is _NOTHING:
-            arrival = None if self._waiting else asyncio.get_running_loop().create_future()
-            message = self._take(arrival)
-            if message is _NOTHING and arrival is not None:
-                await arrival
-        if message is _END:
-            raise StopAsyncIteration
-        return message
+        while True:
+            message, arrival = self._take(_new_future, StopAsyncIteration)
+            if arrival is None:
+                return message
+            await arrival
 
     def __iter__(self) -> t.Self:
         return self
 
     def __next__(self) -> t.Any:
-        message = _NOTHING
-        while message is _NOTHING:
-            arrival = None if self._waiting else threading.Event()
-            message = self._take(arrival)
-            if message is _NOTHING and arrival is not None:
-                _check_may_wait()
-                arrival.wait()
-        if message is _END:
-            raise StopIteration
-        return message
+        while True:
+            message, arrival = self._take(_new_latch, StopIteration)
+            if arrival is None:
+                return message
+            arrival.acquire()
 
-    def _take(self, arrival: Arrival | None) -> t.Any:
-        """The next message. Where there is none, *arrival* is told when there is."""
+    def _take(self, new_arrival: t.Callable[[], A], end: type[Exception]) -> tuple[t.Any, A | None]:
+        """The next message; or else what is told when there is one.
+
+        :param end: raised where there will be none.
+        """
         with self._lock:
             if self._overrun:
                 raise SlowSubscriber(
@@ -322,9 +327,9 @@ class Subscription:
                     " connection; 'slow=\"drop\"' drops the oldest messages instead."
                 )
             if self._waiting:
-                return self._waiting.popleft()
+                return self._waiting.popleft(), None
             if self._ended:
-                return _END
+                raise end
             if not self._listens:
                 raise RuntimeError(
                     f"This subscription to {self.channel!r} does not listen, so that no message"
@@ -332,8 +337,8 @@ class Subscription:
                     " channel.subscribe() as messages', or 'with' in sync code, and iterate in"
                     " there."
                 )
-            self._arrival = arrival
-            return _NOTHING
+            self._arrival = arrival = new_arrival()
+            return None, arrival
 
     def _begin_with(self, history: t.Collection[t.Any]) -> None:
         """Let the messages that were kept wait, however many: none of them is late."""
@@ -361,10 +366,6 @@ class Subscription:
         _tell([arrival])
 
 
-_NOTHING: t.Any = object()
-_END: t.Any = object()
-
-
 def deliver(message: t.Any, subscriptions: t.Iterable[Subscription]) -> None:
     """Give *message* to each of *subscriptions*."""
     _tell([subscription._put(message) for subscription in subscriptions])
@@ -378,10 +379,10 @@ def _tell(arrivals: t.Iterable[Arrival | None]) -> None:
     """
     by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for arrival in arrivals:
-        if isinstance(arrival, threading.Event):
-            arrival.set()
-        elif arrival is not None:
+        if isinstance(arrival, asyncio.Future):
             by_loop.setdefault(arrival.get_loop(), []).append(arrival)
+        elif arrival is not None:
+            arrival.release()
     for loop, futures in by_loop.items():
         if runs_here(loop):
             _settle(futures)

@@ -16,6 +16,7 @@ from functools import partial
 
 from ..loop import lasting_loop
 from ..loop import runs_here
+from ..loop import waited_for
 from . import Broker
 from . import deliver
 from . import Slow
@@ -108,7 +109,7 @@ class RedisBroker(Broker):
         super().close_sync()
         if self._line is not None:
             line, self._line = self._line, None
-            _wait_for(line.loop, line.close())
+            _wait_for(line.loop, line.close)
 
     def _get_line(self) -> _Line:
         loop = lasting_loop()
@@ -124,7 +125,7 @@ class RedisBroker(Broker):
 
     def _publish_sync(self, name: str, message: t.Any) -> None:
         line = self._get_line()
-        _wait_for(line.loop, line.publish(name, message))
+        _wait_for(line.loop, line.publish, name, message)
 
     async def _history(self, name: str) -> list[t.Any]:
         line = self._get_line()
@@ -132,7 +133,7 @@ class RedisBroker(Broker):
 
     def _history_sync(self, name: str) -> list[t.Any]:
         line = self._get_line()
-        return [message for _, message in _wait_for(line.loop, line.history(name))]
+        return [message for _, message in _wait_for(line.loop, line.history, name)]
 
     async def _join(self, subscription: Subscription, history: bool) -> None:
         line = self._get_line()
@@ -140,7 +141,7 @@ class RedisBroker(Broker):
 
     def _join_sync(self, subscription: Subscription, history: bool) -> None:
         line = self._get_line()
-        _wait_for(line.loop, line.join(subscription, history))
+        _wait_for(line.loop, line.join, subscription, history)
 
     def _leave(self, subscription: Subscription) -> None:
         line = self._line
@@ -354,11 +355,14 @@ async def _on(loop: asyncio.AbstractEventLoop, call: t.Coroutine[t.Any, t.Any, T
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, loop))
 
 
-def _wait_for(loop: asyncio.AbstractEventLoop, call: t.Coroutine[t.Any, t.Any, T]) -> T:
+def _wait_for(
+    loop: asyncio.AbstractEventLoop,
+    func: t.Callable[..., t.Coroutine[t.Any, t.Any, T]],
+    *args: t.Any,
+) -> T:
     if runs_here(loop):
-        call.close()
         raise RuntimeError(
             "A sync method of a channel was called on the event loop that it would wait for."
             " Usually it is called in an 'async def' view: await the method without '_sync'."
         )
-    return asyncio.run_coroutine_threadsafe(call, loop).result()
+    return waited_for(loop, func, *args)  # type: ignore[no-any-return]
