@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import subprocess
 import sys
 import threading
 import typing as t
+import weakref
 from contextlib import AsyncExitStack
 from contextlib import ExitStack
 from pathlib import Path
@@ -647,6 +649,35 @@ room.broker.close_sync()
 """
     done = run(tmp_path, "-c", program)
     assert (done.stdout, done.stderr) == ("b c\n", "")
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_no_request_is_held_by_what_it_began(server: Server, app: Flask, kind: str) -> None:
+    room = RedisBroker(server.url, prefix=f"held {kind}:").channel("room")
+    seen: list[weakref.ref[t.Any]] = []
+
+    @app.get("/sync")
+    def listen() -> str:
+        seen.append(weakref.ref(request._get_current_object()))  # type: ignore[attr-defined]
+        with room.subscribe():
+            room.publish_sync("a")
+        return "said"
+
+    @app.get("/async")
+    async def listen_async() -> str:
+        seen.append(weakref.ref(request._get_current_object()))  # type: ignore[attr-defined]
+        async with room.subscribe():
+            await room.publish("a")
+        return "said"
+
+    def are_free() -> bool:
+        gc.collect()
+        return not any(held() for held in seen)
+
+    for _ in range(2):
+        assert app.test_client().get(f"/{kind}").status_code == 200
+    until("they are free", are_free)
+    room.broker.close_sync()
 
 
 def test_a_sync_method_on_the_loop_itself_says_so(server: Server) -> None:

@@ -14,9 +14,11 @@ from collections import defaultdict
 from contextlib import suppress
 from functools import partial
 
+from ..background import without_request
+from ..loop import Call
 from ..loop import lasting_loop
 from ..loop import runs_here
-from ..loop import waited_for
+from ..threads import within
 from . import Broker
 from . import deliver
 from . import Slow
@@ -147,7 +149,8 @@ class RedisBroker(Broker):
         line = self._line
         if line is not None:
             # Nobody need wait for that.
-            asyncio.run_coroutine_threadsafe(line.leave(subscription), line.loop)
+            leaving = line.leave(subscription)
+            without_request().run(asyncio.run_coroutine_threadsafe, leaving, line.loop)
 
 
 class _Line:
@@ -349,10 +352,16 @@ def _decode(item: bytes) -> tuple[int, t.Any]:
     return int(number), text if kind == b"s" else json.loads(text)
 
 
+# The connections, and who listens to them, are held by the context in which they are made, and that
+# would hold the request which came first.
+
+
 async def _on(loop: asyncio.AbstractEventLoop, call: t.Coroutine[t.Any, t.Any, T]) -> T:
+    context = without_request()
     if runs_here(loop):
-        return await call
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, loop))
+        return await within(context, call)
+    work = context.run(asyncio.run_coroutine_threadsafe, call, loop)
+    return t.cast("T", await asyncio.wrap_future(work))
 
 
 def _wait_for(
@@ -365,4 +374,4 @@ def _wait_for(
             "A sync method of a channel was called on the event loop that it would wait for."
             " Usually it is called in an 'async def' view: await the method without '_sync'."
         )
-    return waited_for(loop, func, *args)  # type: ignore[no-any-return]
+    return Call(loop, without_request(), func, *args).result()  # type: ignore[no-any-return]
