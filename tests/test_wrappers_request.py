@@ -342,13 +342,15 @@ def test_a_form_parser_class_of_a_subclass_is_used() -> None:
 # Routing
 
 
-@pytest.mark.parametrize("endpoint", ["index", "a.index", "a.b.index", None])
-def test_the_endpoint_and_its_blueprints(endpoint: str | None) -> None:
+@pytest.mark.parametrize(
+    "rule",
+    [*(Rule("/", endpoint=name) for name in ("index", "a.index", "a.b.index")), Rule("/"), None],
+)
+def test_the_endpoint_and_its_blueprints(rule: Rule | None) -> None:
     ours, theirs = Request({}), flask.Request({})
     for request in (ours, theirs):
         assert (request.url_rule, request.view_args, request.routing_exception) == (None,) * 3
-        if endpoint is not None:
-            request.url_rule = Rule("/", endpoint=endpoint)
+        request.url_rule = rule
     assert (ours.endpoint, ours.blueprint, ours.blueprints) == (
         theirs.endpoint, theirs.blueprint, theirs.blueprints,
     )  # fmt: skip

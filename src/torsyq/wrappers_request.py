@@ -378,7 +378,10 @@ class Request(RequestBase):
     @property
     def blueprints(self) -> list[str]:
         """The names of that blueprint and of the ones it is nested in, innermost first."""
-        if self._plainly_routed and ((rule := self.url_rule) is None or "." not in rule.endpoint):
+        # A rule that was put into the map by hand may have no endpoint.
+        if self._plainly_routed and (
+            (rule := self.url_rule) is None or "." not in (rule.endpoint or "")
+        ):
             return []
         if (name := self.blueprint) is None:
             return []
