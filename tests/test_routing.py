@@ -11,6 +11,7 @@ import typing as t
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -329,6 +330,7 @@ VALUES = st.one_of(
     st.booleans(),
     st.floats(0, 3, allow_nan=False),
     st.sampled_from(["a", "b", "new", "a/b", "é ü", "x y&z=%", "a+b", "//evil", "", "12", "\n"]),
+    st.just("\udc00"),
     st.just(UUID(int=7)),
     st.lists(st.sampled_from(["a", "b", None]), max_size=2),
     st.sampled_from([b"raw", ("a", "b"), {"a"}]),
@@ -336,7 +338,7 @@ VALUES = st.one_of(
 )
 
 
-def built(build: t.Callable[..., str], **arguments: t.Any) -> t.Any:
+def built(build: t.Callable[..., t.Any], **arguments: t.Any) -> t.Any:
     try:
         return build(**arguments)
     except (BuildError, TypeError, ValueError, LookupError, AssertionError) as error:
@@ -649,22 +651,73 @@ def test_a_converters_own_mistake_is_seen() -> None:
         url_map.lookup(environ_for("/oops"))
 
 
-def test_a_broken_pattern_fails_only_its_own_requests() -> None:
+@pytest.mark.parametrize(
+    ("regex", "error"),
+    [
+        ("(a", re.error),
+        ("a{99999999999999999999}", OverflowError),
+        ("(?P<__werkzeug_x>a)", ValueError),
+    ],
+)
+def test_a_broken_pattern_fails_only_its_own_requests(regex: str, error: type[Exception]) -> None:
     class Broken(BaseConverter):
-        regex = "(a"
+        pass
+
+    Broken.regex = regex
+    rules = [Rule("/", endpoint="index"), Rule("/x/<b:x>", endpoint="one")]
+    for also in [], [Rule("/", endpoint="sub", subdomain="<b:x>")]:
+        url_map = Map([*(rule.empty() for rule in rules), *also], converters={"b": Broken})
+        environ = environ_for("/")
+        assert also or url_map.lookup(environ) is not None
+        assert url_map.bind_to_environ(environ, subdomain="").match() == ("index", {})
+        assert url_map.bind("localhost").build("index") == "/"
+        environ = environ_for("/x/a")
+        assert url_map.lookup(environ) is None
+        with pytest.raises(error):
+            url_map.bind_to_environ(environ, subdomain="").match()
+
+
+def test_a_converter_that_lacks_a_method_fails_only_its_own_requests() -> None:
+    """One need not derive from Werkzeug's."""
+
+    class OneWay:
+        regex, weight, part_isolating = "[a-z]+", 100, True
+
+        def __init__(self, url_map: WerkzeugMap) -> None:
+            pass
 
     url_map = Map(
-        [Rule("/", endpoint="index"), Rule("/x/<b:x>", endpoint="one")], converters={"b": Broken}
+        [Rule("/", endpoint="index"), Rule("/x/<w:x>", endpoint="one"), Rule("/y", endpoint="one")],
+        converters=t.cast("t.Any", {"w": OneWay}),
     )
 
     assert url_map.lookup(environ_for("/")) is not None
-    environ = environ_for("/x/a")
-    assert url_map.lookup(environ) is None
-    with pytest.raises(re.error):
-        url_map.bind_to_environ(environ, subdomain="").match()
+    with pytest.raises(AttributeError, match="to_python"):
+        url_map.lookup(environ_for("/x/a"))
+    assert url_map.bind("localhost").build("one") == "/y"
+    with pytest.raises(AttributeError, match="to_url"):
+        url_map.bind("localhost").build("one", {"x": "a"})
 
 
 # Changes after the first request.
+
+
+def test_what_a_test_puts_in_the_place_of_a_converters_methods_is_called() -> None:
+    """With an app that has answered requests before."""
+    url_map = plain_map(Rule("/<even:x>", endpoint="one"), Rule("/<loud:x>/y", endpoint="two"))
+    environ = environ_for("/12")
+    adapter = url_map.bind("localhost")
+    assert url_map.lookup(environ) is not None
+    assert adapter.build("one", {"x": 2}) == "/2"
+
+    with (
+        patch.object(EvenConverter, "to_python", return_value="found"),
+        patch.object(EvenConverter, "to_url", return_value="made"),
+    ):
+        found = url_map.lookup(environ)
+        assert found is not None
+        assert found[1] == {"x": "found"}
+        assert adapter.build("one", {"x": 2}) == "/made"
 
 
 def test_a_rule_added_late_is_found() -> None:
@@ -1299,6 +1352,54 @@ def test_a_rule_no_url_can_be_built_of_is_refused_when_it_is_added(
         url_map.converters["never"] = NeverInURLs
         with pytest.raises(error):
             url_map.add(rule.empty())
+
+
+#: What rules are made of, and what only looks like it.
+PIECES = (
+    *("/", "/", "/", "a", "é", "\0", "\n", "\udc00", "{x}", "|", "%", "<", ">", "<x", "int:", "()"),
+    *("<x>", "<y>", "<self>", "<None>", "<__debug__>", "<int:x>", "<path:y>", "<any(a, 'b'):x>"),
+    *("<int(min=1):y>", "<int(min='a'):x>", "<int(bad=1):x>", "<string(length=2):y>", "<nope:x>"),
+    *("<never:x>", "<even:y>", "<string(length=99999999999999999999):y>"),
+)
+PIECED = st.lists(st.sampled_from(PIECES), max_size=6).map("".join)
+
+
+@settings(max_examples=EXAMPLES * 2, deadline=None)
+@given(
+    text=PIECED,
+    arguments=st.fixed_dictionaries(
+        {},
+        optional={
+            "subdomain": PIECED,
+            "defaults": st.dictionaries(st.sampled_from(["x", "y", "True", "d d"]), VALUES),
+            "websocket": st.booleans(),
+            "methods": st.sampled_from([[], ["get"], ["POST"], "GET", [1]]),
+            "merge_slashes": st.booleans(),
+        },
+    ),
+    values=st.dictionaries(st.sampled_from(["x", "y", "self", "q"]), VALUES),
+)
+@example(text="<x>/<x>", arguments={}, values={})
+def test_a_rule_is_added_or_refused_as_werkzeug_does(
+    text: str, arguments: dict[str, t.Any], values: dict[str, t.Any]
+) -> None:
+    """With the very error, and at the same time: not when a URL is built, or none at all."""
+
+    def add(kind: type[WerkzeugMap]) -> t.Any:
+        url_map = kind(converters={**CONVERTERS, "never": NeverInURLs})
+        try:
+            rule = Rule(f"/{text}", endpoint="one", **arguments)
+            url_map.add(rule)
+        except Exception as error:
+            return type(error), str(error)
+        seen = str(rule), rule._trace, rule.arguments, rule.methods, rule.subdomain
+        urls = [
+            built(rule.build, values=values, append_unknown=append_unknown)
+            for append_unknown in (True, False, True)
+        ]
+        return seen, urls
+
+    assert add(Map) == add(WerkzeugMap)
 
 
 def test_a_builder_of_ones_own_is_compiled_when_its_rule_is_added() -> None:

@@ -376,8 +376,11 @@ class Map(WerkzeugMap):
             return None
         domain = self.default_subdomain or ""
         root = self._matcher._root
-        if any(part.final or re.match(part.content, domain) for part, _ in root.dynamic):
-            return None
+        try:
+            if any(part.final or re.match(part.content, domain) for part, _ in root.dynamic):
+                return None
+        except Exception:
+            return None  # A broken converter, which fails where Werkzeug meets it.
         state = root.static.get(domain) or State()
         return None if state.dynamic or state.rules or state.static.keys() - {""} else state
 

@@ -131,7 +131,9 @@ class Recipe:
         if not self.head:
             text = text.lstrip("/")
         if len(values) > len(self.slots):
-            text += self._query(values, append_unknown)
+            if not append_unknown:
+                raise OddValues
+            text += self._query(values)
         return text
 
     def _suits(self, values: dict[str, t.Any]) -> bool:
@@ -145,7 +147,7 @@ class Recipe:
                 return False
         return True
 
-    def _query(self, values: dict[str, t.Any], append_unknown: bool) -> str:
+    def _query(self, values: dict[str, t.Any]) -> str:
         """The values that are not in the path, as a query with its question mark."""
         pairs = []
         for name, value in values.items():
@@ -163,7 +165,7 @@ class Recipe:
                 name = quote_plus(name, safe=_SAFE_IN_QUERY)
                 pair = f"{name}={quote_plus(value, safe=_SAFE_IN_QUERY)}"
             pairs.append(pair)
-        if not pairs or not append_unknown:
+        if not pairs:
             return ""
         if self.rule.map.sort_parameters:
             raise OddValues
@@ -215,7 +217,7 @@ def _to_url(converter: BaseConverter) -> t.Callable[[t.Any], object]:
 
     Its result is put into a format string, so a number will do where its text is wanted.
     """
-    method = getattr(converter.to_url, "__func__", None)
+    method = getattr(getattr(converter, "to_url", None), "__func__", None)
     if method is BaseConverter.to_url:
         return _path_text
     if (

@@ -294,14 +294,15 @@ def _segment_test(
         return _SEGMENT_TESTS[part.content], None
     try:
         pattern = re.compile(part.content)
-    except re.error:
-        # A broken converter fails where Werkzeug meets it, in its own request.
+        wanted = sorted(
+            (int(name.removeprefix("__werkzeug_")), index)
+            for name, index in pattern.groupindex.items()
+            if name.startswith("__werkzeug_")
+        )
+    except Exception:
+        # A broken converter fails where Werkzeug meets it, in its own request. Not all it may be is
+        # an error of patterns: a number out of range, a warning made an error.
         return _ask, re.Match.groups
-    wanted = sorted(
-        (int(name.removeprefix("__werkzeug_")), index)
-        for name, index in pattern.groupindex.items()
-        if name.startswith("__werkzeug_")
-    )
     if len(wanted) == pattern.groups:
         return pattern.match, re.Match.groups
     indexes = tuple(index for _, index in wanted)
@@ -318,7 +319,8 @@ def _to_python(converter: BaseConverter) -> t.Callable[[str], t.Any] | None:
     PERF: ``int`` itself takes half the time of the converter around it. Too many digits make it
     a ValueError, which the caller leaves to Werkzeug.
     """
-    method = getattr(converter.to_python, "__func__", None)
+    # A class that is none of Werkzeug's may have no such method, and fails in its own request.
+    method = getattr(getattr(converter, "to_python", None), "__func__", None)
     if method is BaseConverter.to_python:
         return None
     if method is UUIDConverter.to_python:
@@ -327,9 +329,9 @@ def _to_python(converter: BaseConverter) -> t.Callable[[str], t.Any] | None:
         method is NumberConverter.to_python
         and type(converter) in (IntegerConverter, FloatConverter)
         and isinstance(converter, NumberConverter)
-        and not converter.fixed_digits
-        and converter.min is None
-        and converter.max is None
     ):
+        if converter.fixed_digits or converter.min is not None or converter.max is not None:
+            return converter.to_python
         return t.cast(t.Callable[[str], t.Any], converter.num_convert)
-    return converter.to_python
+    # Looked up each time: a test may have put something in its place.
+    return lambda text: converter.to_python(text)
