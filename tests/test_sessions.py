@@ -582,7 +582,19 @@ class TestOpenedWhenTouched:
     ) -> None:
         monkeypatch.setattr(SecureCookieSession, "__init__", None)
         app.add_url_rule("/", view_func=lambda: "")
-        assert app.test_client().get("/", headers={"Cookie": "a=b"}).status_code == 200
+        client = app.test_client()
+        client.set_cookie("a", "b")
+        assert client.get("/").status_code == 200
+
+    @pytest.mark.usefixtures("protocol")
+    def test_an_app_without_sessions_may_have_no_name_for_their_cookie(
+        self, app: torsyq.Flask
+    ) -> None:
+        app.config["SESSION_COOKIE_NAME"] = None
+        app.add_url_rule("/", view_func=lambda: "")
+        client = app.test_client()
+        client.set_cookie("a", "b")
+        assert client.get("/").status_code == 200
 
     @pytest.mark.usefixtures("protocol")
     @pytest.mark.parametrize(

@@ -412,7 +412,7 @@ class Walk(Calling, Responses):
         if not ctx._session_is_open:
             # Not touched: only one that the client sent may have to be sent again, to live on.
             cookies = ctx.request.environ.get("HTTP_COOKIE")
-            if cookies is None or self.config["SESSION_COOKIE_NAME"] not in cookies:
+            if cookies is None or f"{self.config['SESSION_COOKIE_NAME']}" not in cookies:
                 return response
         session = ctx._session
         if not self.session_interface.is_null_session(session):
@@ -438,7 +438,7 @@ class Walk(Calling, Responses):
         if not ctx._session_is_open:
             # Not touched: only one that the client sent may have to be sent again, to live on.
             cookies = ctx.request.environ.get("HTTP_COOKIE")
-            if cookies is None or self.config["SESSION_COOKIE_NAME"] not in cookies:
+            if cookies is None or f"{self.config['SESSION_COOKIE_NAME']}" not in cookies:
                 return response
         session = ctx._session
         if not self.session_interface.is_null_session(session):
