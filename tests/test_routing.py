@@ -380,6 +380,12 @@ def built(build: t.Callable[..., t.Any], **arguments: t.Any) -> t.Any:
         max_size=10,
     ),
 )
+@example(
+    specs=[a_rule("/<any(a, b):x>")],
+    options={"sort_parameters": True},
+    bound={},
+    calls=[{"endpoint": "one", "values": {"x": 0, "q": ["a", None]}}],
+)
 def test_build_agrees_with_werkzeug(
     specs: list[dict[str, t.Any]],
     options: dict[str, t.Any],

@@ -124,9 +124,10 @@ class Recipe:
         except ValidationError:
             return None
         except Exception:
-            # Of a rule that does not suit no value is converted in Werkzeug.
+            # Of a rule that does not suit no value is converted in Werkzeug. It looks at the query
+            # first, which may have an error of its own.
             if self._suits(values):
-                raise
+                raise OddValues from None
             return None
         if not self.head:
             text = text.lstrip("/")
