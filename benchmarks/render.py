@@ -43,7 +43,7 @@ def page(text: str) -> str:
     def fill(match: re.Match[str]) -> str:
         result = load(match[2])
         if result is None:
-            raise LookupError(f"No run is stored for '{match[2]}': python -m benchmarks {match[2]}")
+            raise LookupError(f"No run is stored as 'benchmarks/results/{match[2]}.json'.")
         return f"{match[1]}\n{TABLES[match[2]](result)}\n\n{about(result)}\n\n{match[3]}"
 
     return _block.sub(fill, text)
@@ -85,6 +85,16 @@ def _ratios(rows: dict[str, t.Any], titles: dict[str, str], skip: str | None) ->
 def inprocess(result: Result) -> str:
     titles = {name: workload.title for name, workload in BY_NAME.items()}
     return _ratios(result["rows"], titles, "flask")
+
+
+def elsewhere(result: Result) -> str:
+    """The same run on another machine, beside what tells how that one differs."""
+    names = "torsyq", "bare", "falcon"
+    rows = (
+        [BY_NAME[key].title, *(number(row.get(name, {}).get("median")) for name in names)]
+        for key, row in result["rows"].items()
+    )
+    return table(["", *(FRAMEWORKS[name].title for name in names)], rows)
 
 
 def hops(result: Result) -> str:
@@ -160,6 +170,7 @@ def memory(result: Result) -> str:
 
 TABLES: dict[str, t.Callable[[Result], str]] = {
     "inprocess": inprocess,
+    "elsewhere": elsewhere,
     "hops": hops,
     "served": served,
     "import": imports,
