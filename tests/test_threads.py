@@ -141,6 +141,40 @@ def test_an_error_in_a_thread_is_freed_at_once() -> None:
         gc.enable()
 
 
+def test_a_cancelled_task_is_freed_with_what_it_waited_for() -> None:
+    """Its error is held by it, and the error's traceback leads to who woke it."""
+
+    class Own:
+        pass
+
+    begun, go = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go.wait(30)
+
+    async def run(pool: ThreadPoolExecutor) -> None:
+        async def wait() -> None:
+            own = Own()
+            kept.append(weakref.ref(own))
+            await run_in_thread(pool, work)
+
+        task = asyncio.create_task(wait())
+        await asyncio.to_thread(begun.wait, 30)
+        task.cancel()
+        go.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    kept: list[weakref.ref[Own]] = []
+    gc.disable()
+    try:
+        in_pool(1, run)
+        assert [ref() for ref in kept] == [None]
+    finally:
+        gc.enable()
+
+
 def test_a_cancelled_task_ends_what_its_thread_waits_for_and_nothing_later() -> None:
     async def run(pool: ThreadPoolExecutor) -> None:
         begun, ended = threading.Event(), threading.Event()

@@ -104,7 +104,12 @@ class _End:
     def _wake(self) -> None:
         if self._wakeup is not None:
             wakeup, self._wakeup = self._wakeup, None
-            wakeup()
+            try:
+                wakeup()
+            finally:
+                # Who is cancelled holds its error, whose traceback leads here by way of result():
+                # without this, they hold each other.
+                del wakeup
 
     # What a task asks of a future.
 
