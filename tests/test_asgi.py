@@ -1674,6 +1674,46 @@ def test_a_request_that_the_server_cancels_is_freed_without_the_cycle_collector(
         gc.enable()
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_request_whose_client_is_listened_to_is_freed_without_the_cycle_collector(
+    app: Flask, is_async: bool
+) -> None:
+    """Who listens is cancelled at the end, and holds the error that it ends with."""
+    listening = threading.Event()
+
+    def index() -> str:
+        seen.append(weakref.ref(request.environ["wsgi.input"]))
+        assert listening.wait(30)
+        return "x"
+
+    async def index_async() -> str:
+        seen.append(weakref.ref(request.environ["wsgi.input"]))
+        await until(listening.is_set)
+        return "x"
+
+    app.add_url_rule("/", view_func=index_async if is_async else index, methods=["POST"])
+
+    async def visit() -> Exchange:
+        it = Exchange(app, scope(method="POST"))
+        it.tell(b"body")
+
+        async def receive() -> t.Any:
+            if it.received:
+                listening.set()
+            return await Exchange.receive(it)
+
+        it.receive = receive  # type: ignore[method-assign]
+        return await it.run()
+
+    seen: list[weakref.ref[t.Any]] = []
+    gc.disable()
+    try:
+        assert asyncio.run(visit()).body == b"x"
+        assert [ref() for ref in seen] == [None]
+    finally:
+        gc.enable()
+
+
 async def exchange_in_task(app: Flask, path: str) -> BaseException | None:
     """What a request raises out of the app, in a task of its own as in a server."""
     task = asyncio.create_task(exchange(app, path))

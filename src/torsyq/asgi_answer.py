@@ -181,7 +181,7 @@ class Answer(Ending):
             if self.client_is_gone:
                 self._answering.uncancel()
             # A task that is cancelled holds its error, whose traceback holds this.
-            self._answering = None
+            self._answering = self._listening = None
         try:
             if self.to_close is not None and hasattr(self.to_close, "close"):
                 self.to_close.close()
