@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 import threading
 import typing as t
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from contextvars import copy_context
@@ -210,6 +212,38 @@ def test_a_coroutine_cancelled_before_it_began_is_cancelled_for_its_caller() -> 
             run_coroutine(never)()
         assert cancelling.result(30)
     assert begun == []
+
+
+def test_a_coroutine_cancelled_before_it_began_is_freed_at_once() -> None:
+    """Its task holds an error, whose traceback holds the coroutine."""
+
+    def never(*args: t.Any) -> t.NoReturn:
+        raise AssertionError
+
+    class Own:
+        pass
+
+    async def run() -> None:
+        own = Own()
+        kept.append(weakref.ref(own))
+        here = asyncio.get_running_loop()
+        call = loop.Call(here, None, never, own)
+        waiting = asyncio.create_task(asyncio.to_thread(call.result))
+        del own
+        async with asyncio.timeout(30):
+            while call._task is None:
+                await asyncio.sleep(0)
+        call._task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    kept: list[weakref.ref[Own]] = []
+    gc.disable()
+    try:
+        asyncio.run(run())
+        assert [ref() for ref in kept] == [None]
+    finally:
+        gc.enable()
 
 
 def test_a_task_that_cannot_be_made_is_the_callers_error() -> None:

@@ -15,6 +15,7 @@ import sys
 import threading
 import typing as t
 import weakref
+from contextlib import suppress
 from contextvars import Context
 from contextvars import ContextVar
 from contextvars import copy_context
@@ -296,9 +297,13 @@ class Call:
             if self._task is not None:
                 self._task.cancel()
 
-    def _end_unbegun(self, task: object = None) -> None:
+    def _end_unbegun(self, task: asyncio.Task[None] | None = None) -> None:
         # Cancelled before that, maybe by who cancels all tasks: no line of it has run.
         self._error = asyncio.CancelledError()
+        if task is not None:
+            # It holds its error, whose traceback holds this, until somebody takes it.
+            with suppress(asyncio.CancelledError):
+                task.result()
         self._ended.release()
 
     async def _settle(self) -> None:
