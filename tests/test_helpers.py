@@ -628,6 +628,14 @@ def test_nothing_is_raised_when_nothing_was() -> None:
     assert ran == [1, 2]
 
 
+def test_several_cancellations_are_one() -> None:
+    """A group of them would be an error to who has cancelled."""
+    with pytest.raises(asyncio.CancelledError, match="first"):
+        collect(raising(asyncio.CancelledError("first")), raising(asyncio.CancelledError("again")))
+    with pytest.raises(BaseExceptionGroup):
+        collect(raising(asyncio.CancelledError()), raising(ZeroDivisionError()))
+
+
 def test_one_error_is_raised_as_it_is_after_the_others_ran() -> None:
     ran = []
     error = ZeroDivisionError("one")

@@ -29,17 +29,21 @@ from .globals import current_app
 from .globals import request
 from .globals import request_ctx
 from .globals import session
+from .lazy import deferred
 from .lazy import is_stock
 from .loop import a_loop_runs
 from .passed_on import passed_on
 from .signals import message_flashed
 
 if t.TYPE_CHECKING:
+    import asyncio
     from types import TracebackType
 
     from .ctx import RequestContext
     from .ctx_app import AppContext
     from .wrappers import Response
+else:
+    asyncio = deferred("asyncio", globals())
 
 
 def get_debug_flag() -> bool:
@@ -473,15 +477,17 @@ class _CollectErrors:
     def raise_any(self, message: str) -> None:
         """Raise what was collected, if anything: one error as it is, several as a group.
 
+        Of several cancellations, as by AnyIO, which cancels until it is obeyed, the first.
+
         :param message: what the group is about.
         """
         # Taken out of the object, since an error's traceback holds it: a reference cycle.
         errors, self.errors = self.errors, []
         try:
-            if len(errors) == 1:
-                raise errors[0]
-            if errors:
+            if errors[1:] and not all(isinstance(e, asyncio.CancelledError) for e in errors):
                 raise BaseExceptionGroup(message, errors)
+            if errors:
+                raise errors[0]
         finally:
             del errors
 
