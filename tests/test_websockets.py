@@ -1615,6 +1615,37 @@ async def test_a_helper_in_a_thread_may_send(app: Flask) -> None:
 # What remains
 
 
+def test_nothing_remains_of_a_connection_that_the_server_cancels(app: Flask) -> None:
+    """Its task holds the error, whose traceback holds the frames of who waited for a message."""
+    kept: list[weakref.ref[t.Any]] = []
+
+    @app.websocket("/")
+    async def view() -> None:
+        kept.append(weakref.ref(websocket._get_current_object()))
+        await websocket.send("a")
+        await websocket.receive()
+
+    @on_loop
+    async def server() -> None:
+        wire = await Wire(app).__aenter__()
+        await wire.accepted()
+        assert await wire.hear() == "a"
+        task = wire.task
+        del wire.task
+        task.cancel()
+        # Who asks for its result would take the error out of it.
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    gc.collect()
+    gc.disable()
+    try:
+        server()
+        assert [ref() for ref in kept] == [None]
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize(
     "end", ["return", "error", "client", "refusal", "abort", "no route", "error in a thread"]
 )

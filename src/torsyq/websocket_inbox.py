@@ -209,6 +209,8 @@ class Inbox:
                 raise
         finally:
             self._taker = None
+            # A task that is cancelled holds its error, whose traceback holds this frame.
+            del task
             if self._is_watched:
                 # PERF: :meth:`_let_listen`, inlined (1 % of an echo).
                 self.is_known = False

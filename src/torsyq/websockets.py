@@ -419,6 +419,8 @@ class Websocket:
             self._viewer.end()
             if self._viewer.has_cancelled:
                 task.uncancel()
+            # A task that is cancelled holds its error, whose traceback holds this frame.
+            del task
 
     async def _ungrouped(self, view: t.Awaitable[T]) -> T:
         """Await the view. A task group wraps what its body raises, but for CancelledError itself."""
