@@ -1055,6 +1055,19 @@ async def test_a_session_that_is_changed_too_late_is_warned_of(
 
 
 @on_loop
+async def test_an_app_without_sessions_may_have_no_name_for_their_cookie(app: Flask) -> None:
+    app.config["SESSION_COOKIE_NAME"] = None
+
+    @app.websocket("/")
+    async def view() -> None:
+        await websocket.send("hi")
+
+    async with Wire(app, headers={"Cookie": "a=b"}) as wire:
+        await wire.accepted()
+        assert await wire.hear() == "hi"
+
+
+@on_loop
 async def test_an_unchanged_or_impossible_session_costs_nothing(app: Flask) -> None:
     @app.websocket("/")
     async def view() -> None:

@@ -345,7 +345,7 @@ class WebsocketWalk(Asgi):
         """
         if "_session" not in ctx.__dict__:
             cookies = ctx.request.environ.get("HTTP_COOKIE")
-            if cookies is None or self.config["SESSION_COOKIE_NAME"] not in cookies:
+            if cookies is None or f"{self.config['SESSION_COOKIE_NAME']}" not in cookies:
                 return None
         return ctx._session
 
