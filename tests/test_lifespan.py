@@ -272,6 +272,24 @@ def test_an_error_after_serving_does_not_keep_the_others_from_ending(app: Flask)
     assert events == [*STARTED, *STOPPED]
 
 
+def test_every_function_after_serving_runs_even_if_one_raises(app: Flask) -> None:
+    events: list[str] = []
+
+    @app.after_serving
+    async def fails() -> t.NoReturn:
+        raise KeyError("at the end")
+
+    hooked(app, events)
+
+    async def run() -> None:
+        await app.startup()
+        with pytest.raises(KeyError, match="at the end"):
+            await app.shutdown()
+
+    asyncio.run(run())
+    assert events == [*STARTED, *STOPPED]
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 def test_the_start_does_not_end_with_the_client_of_the_first_request(
     app: Flask, is_async: bool

@@ -13,6 +13,7 @@ from weakref import WeakSet
 from .background import Background
 from .background import name_of
 from .background import without_request
+from .helpers import _CollectErrors
 from .lazy import deferred
 from .lazy import held
 from .loop import run_coroutine
@@ -109,7 +110,7 @@ class Lifespan(Background):
     @setupmethod
     def after_serving(self, f: T_serving) -> T_serving:
         """Call the function, sync or async, in an app context after the last request, when the
-        ``while_serving`` functions have ended."""
+        ``while_serving`` functions have ended. All of them run, even if one raises."""
         self.after_serving_funcs.append(f)
         return f
 
@@ -212,12 +213,14 @@ class Lifespan(Background):
         self._serving_loops.clear()
 
     async def _end_serving(self) -> None:
+        errors = _CollectErrors()
         async with self.app_context():
-            try:
+            with errors:
                 await self._end_generators()
-            finally:
-                for func in self.after_serving_funcs:
+            for func in self.after_serving_funcs:
+                with errors:
                     await self._call(func)
+            errors.raise_any("Errors at the end of serving")
 
     async def _end_generators(self) -> None:
         try:
