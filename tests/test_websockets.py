@@ -1615,27 +1615,20 @@ async def test_a_helper_in_a_thread_may_send(app: Flask) -> None:
 # What remains
 
 
-def test_nothing_remains_of_a_connection_that_the_server_cancels(app: Flask) -> None:
-    """Its task holds the error, whose traceback holds the frames of who waited for a message."""
+def freed_when_over(app: Flask, end: t.Callable[[Wire], t.Awaitable[object]]) -> None:
+    """Open a WebSocket, have *end* end it, and hold that it is freed without the collector."""
     kept: list[weakref.ref[t.Any]] = []
 
-    @app.websocket("/")
-    async def view() -> None:
+    @app.before_websocket
+    async def watch() -> None:
         kept.append(weakref.ref(websocket._get_current_object()))
-        await websocket.send("a")
-        await websocket.receive()
 
     @on_loop
     async def server() -> None:
         wire = await Wire(app).__aenter__()
         await wire.accepted()
         assert await wire.hear() == "a"
-        task = wire.task
-        del wire.task
-        task.cancel()
-        # Who asks for its result would take the error out of it.
-        await asyncio.wait([task])
-        assert task.cancelled()
+        await end(wire)
 
     gc.collect()
     gc.disable()
@@ -1644,6 +1637,47 @@ def test_nothing_remains_of_a_connection_that_the_server_cancels(app: Flask) -> 
         assert [ref() for ref in kept] == [None]
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("often", [False, True])
+def test_nothing_remains_of_a_connection_that_the_server_cancels(app: Flask, often: bool) -> None:
+    """Its task holds the error, whose traceback holds the frames of who waited for a message."""
+
+    @app.websocket("/")
+    async def view() -> None:
+        await websocket.send("a")
+        await websocket.receive()
+
+    async def cancel(wire: Wire) -> None:
+        task = wire.task
+        del wire.task
+        task.cancel()
+        while often and not task.done():
+            # As AnyIO does, until it is obeyed.
+            await asyncio.sleep(0)
+            task.cancel()
+        # Who asks for its result would take the error out of it.
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    freed_when_over(app, cancel)
+
+
+def test_nothing_remains_of_a_connection_whose_error_is_the_servers(app: Flask) -> None:
+    app.testing = True
+
+    @app.websocket("/")
+    async def view() -> None:
+        await websocket.send("a")
+        raise ZeroDivisionError
+
+    async def leave(wire: Wire) -> None:
+        task = wire.task
+        del wire.task
+        await asyncio.wait([task])
+        assert type(task.exception()) is ZeroDivisionError
+
+    freed_when_over(app, leave)
 
 
 @pytest.mark.parametrize(

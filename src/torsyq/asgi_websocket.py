@@ -172,12 +172,11 @@ class WebsocketWalk(Asgi):
             finally:
                 if response is not None:
                     response.close()
+            return error
         except asyncio.CancelledError as exc:
             if not ctx.websocket._ended_view(exc):
                 raise
-            error = exc
-        try:
-            return error
+            return exc
         finally:
             # As above.
             error = None
@@ -400,6 +399,9 @@ class WebsocketWalk(Asgi):
         if propagate:
             if websocket.accepted:
                 await websocket.close(1011)
+            # Raised bare where possible, so that the traceback does not grow by this frame.
+            if exc_info[1] is e:
+                raise
             raise e
 
         self.log_exception(exc_info)

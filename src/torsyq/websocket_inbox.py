@@ -263,11 +263,11 @@ class Inbox:
 
     async def stop(self) -> None:
         """Stop listening."""
+        # This and the context of who listens hold the websocket.
+        self._context = None
         listening = self._listening
         if listening is not None and listening is not asyncio.current_task():
-            # Its context holds the websocket.
             self._listening = None
             if not self._is_refusing:
                 listening.cancel()
             await asyncio.wait([listening])
-        self._context = None

@@ -471,7 +471,9 @@ class Websocket:
     async def _finish(self) -> None:
         """Let go of the connection; tasks that still use it find it closed."""
         self._inbox.close(1006, "")
-        await self._stop()
-        # Some of these hold the websocket, and granian closes the line only when nobody has its
-        # objects any more.
-        del self._send, self._on_accept, self._inbox._receive, self._inbox._refuse
+        try:
+            await self._stop()
+        finally:
+            # Some of these hold the websocket, and granian closes the line only when nobody has its
+            # objects any more.
+            del self._send, self._on_accept, self._inbox._receive, self._inbox._refuse
