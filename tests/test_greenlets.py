@@ -230,6 +230,28 @@ print(finished.wait(20))
     assert (done.stdout.splitlines(), done.stderr) == (["short", "True"], "")
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="nothing tells what is open")
+def test_a_greenlet_that_gives_up_waiting_for_a_message_leaves_nothing_open(tmp_path: Path) -> None:
+    program = """
+import os
+from torsyq.channels import Broker
+
+def give_up():
+    with channel.subscribe() as messages, eventlet.Timeout(0.001, False):
+        next(messages)
+        print("not given up")
+
+channel = Broker().channel("quiet")
+give_up()
+before = len(os.listdir("/proc/self/fd"))
+for _ in range(10):
+    give_up()
+print(len(os.listdir("/proc/self/fd")) - before)
+"""
+    done = run(tmp_path, "-c", PATCHES["eventlet"] + APP + program)
+    assert (done.stdout.splitlines(), done.stderr) == (["0"], "")
+
+
 def test_an_async_view_has_a_body_that_comes_late(
     patched: t.Callable[[str], list[str]], request: pytest.FixtureRequest
 ) -> None:

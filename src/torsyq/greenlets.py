@@ -124,9 +124,16 @@ class _EventletLatch:
     def __init__(self) -> None:
         # Eventlet knows nothing of other threads; a pipe that is closed wakes it.
         self._reader, self._writer = os.pipe()
+        self._is_open = False
 
     def release(self) -> None:
+        self._is_open = True
         os.close(self._writer)
+
+    def __del__(self) -> None:
+        # A greenlet that waits for a message no longer, as after eventlet's Timeout, is told of none.
+        if not self._is_open:
+            os.close(self._writer)
 
     def acquire(self) -> None:
         from eventlet.hubs import trampoline
