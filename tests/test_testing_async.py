@@ -263,6 +263,23 @@ def test_a_get_that_was_sent_nothing_has_no_body(app: Flask) -> None:
     asyncio.run(run())
 
 
+def test_an_answer_is_asked_for_before_the_connection_ends(app: Flask) -> None:
+    """Who leaves the block goes away. An empty answer after it would be taken for the app's own."""
+
+    @app.get("/")
+    async def view() -> str:
+        return "here"
+
+    async def run() -> None:
+        async with app.async_test_client().request("/") as connection:
+            assert await connection.receive() == b"here"
+        for ask in connection.receive, connection.as_response:
+            with pytest.raises(RuntimeError, match="inside its 'async with' block"):
+                await ask()
+
+    asyncio.run(run())
+
+
 def test_a_client_starts_an_app_that_another_one_stopped(app: Flask) -> None:
     """Tests with either client may share an app: none finds it without what it serves with."""
     events: list[str] = []

@@ -113,6 +113,7 @@ class HTTPConnection:
         self._request = request
         self._keep = keep
         self._sent = False
+        self._left = False
         #: The status, when the first piece has been received.
         self.status_code: int | None = None
         #: The headers, when the first piece has been received.
@@ -130,6 +131,7 @@ class HTTPConnection:
         exc_value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
+        self._left = True
         if exc_type is None:
             await self._conversation.tell("http.disconnect")
             await self._conversation.end()
@@ -154,7 +156,13 @@ class HTTPConnection:
         """The next piece of the response's body; empty at its end.
 
         A ``GET`` or ``HEAD`` that was sent nothing before is complete: it has no body.
+
+        :raises RuntimeError: the ``async with`` block was left, and so the connection.
         """
+        if self._left:
+            raise RuntimeError(
+                "The connection was left. Ask for what the app answers inside its 'async with' block."
+            )
         if not self._sent and self._request.method in {"GET", "HEAD"}:
             await self.send_complete()
         while True:
