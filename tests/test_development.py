@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import sys
+import threading
 import typing as t
 import urllib.request
 from pathlib import Path
@@ -28,6 +29,8 @@ from .servers import process
 from .servers import run
 from .servers import until
 from .test_cli_run import ask_debugger
+
+Calls = list[tuple[bool, dict[str, t.Any]]]
 
 CHAT = """
 from flask import Flask, request, websocket
@@ -308,6 +311,57 @@ def test_what_the_app_contains_decides(
     features: tuple[str, ...], interface: str, expected: bool
 ) -> None:
     assert is_for_loop(app_with(*features), interface) is expected
+
+
+def test_app_run_serves_sockets_too(project: Path) -> None:
+    """A program that runs itself, as Quart's do, serves what ``torsyq run`` serves."""
+    port = free_port()
+    (project / "chat.py").write_text(f"{CHAT}\napp.run(port={port})\n")
+    with process(project, "chat.py") as server:
+        assert server.wait_for(port).text == "first"
+        assert echo(port, "salem") == "salem"
+        assert "Interface: asgi" in server.output
+        server.stop()
+    assert (project / "events").read_text() == "stopped\n"
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """What ``app.run()`` calls, instead of serving: whether that is the loop, and its options."""
+    calls: Calls = []
+    for name, here in (
+        ("torsyq.development.run_on_loop", True),
+        ("werkzeug.serving.run_simple", False),
+    ):
+        monkeypatch.setattr(name, lambda *args, here=here, **kw: calls.append((here, kw)))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("features", "options", "on_loop"),
+    [
+        (("socket",), {}, True),
+        (("socket",), {"threaded": False, "ssl_context": "adhoc", "extra_files": ["a"]}, True),
+        (("async",), {}, False),
+        (("socket",), {"passthrough_errors": True}, False),
+        (("socket",), {"ssl_context": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)}, False),
+    ],
+)
+def test_app_run_takes_werkzeug_for_what_it_alone_can_do(
+    features: tuple[str, ...], options: dict[str, t.Any], on_loop: bool, called: Calls
+) -> None:
+    app_with(*features).run(**options)
+    ((here, given),) = called
+    assert here is on_loop
+    assert {"use_reloader": False, "use_debugger": False, "threaded": True} | options == given
+
+
+def test_app_run_beside_the_main_thread_takes_werkzeug(called: Calls) -> None:
+    """A loop needs threads, which Python refuses to a program whose main thread has ended."""
+    thread = threading.Thread(target=app_with("socket").run)
+    thread.start()
+    thread.join()
+    assert [here for here, _ in called] == [False]
 
 
 def test_a_wsgi_callable_stands_for_an_app_that_does_not_load() -> None:

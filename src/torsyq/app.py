@@ -433,7 +433,8 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
     ) -> None:
         """Serve the app with the development server. Not for production: see ``torsyq serve``.
 
-        Does nothing where ``flask run`` is serving the app already.
+        Does nothing where ``flask run`` is serving the app already. WebSockets and what else WSGI
+        does not serve are served where an ASGI server is installed, as by ``torsyq run``.
 
         :param host: 127.0.0.1, or the host of ``SERVER_NAME``; ``0.0.0.0`` is seen from outside.
         :param port: 5000, or the port of ``SERVER_NAME``.
@@ -463,10 +464,11 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
         options.setdefault("threaded", True)
         show_server_banner(self.debug, self.name)
 
-        from werkzeug.serving import run_simple
+        from .development import runner_of
 
+        serve = runner_of(self, options)
         try:
-            run_simple(host or configured_host or "127.0.0.1", int(port), self, **options)
+            serve(host or configured_host or "127.0.0.1", int(port), self, **options)
         finally:
             # Where the server stopped without ending the process, set-up may go on.
             self._got_first_request = False

@@ -47,6 +47,16 @@ ENGINES = ("granian", "uvicorn", "hypercorn")
 # that were cancelled, and the hooks.
 _PATIENCE = 1.5
 
+# What run_on_loop() takes of run_simple()'s.
+_OPTIONS = {
+    "use_reloader",
+    "use_debugger",
+    "threaded",
+    "ssl_context",
+    "extra_files",
+    "exclude_patterns",
+}
+
 _MISSING = "Install one with: pip install 'torsyq[serve]'"
 
 
@@ -78,6 +88,23 @@ def is_for_loop(app: t.Any, interface: str) -> bool:
             err=True,
         )
     return bool(engine and (beyond or (interface == "auto" and better_on_asgi(app))))
+
+
+def runner_of(app: Flask, options: dict[str, t.Any]) -> t.Callable[..., None]:
+    """What ``app.run()`` serves *app* with: the loop where the app needs it, else Werkzeug.
+
+    :param options: which it will be called with. With those that only Werkzeug knows, it is that,
+        and so it is in another thread than the main one, where no signal arrives.
+    """
+    # COMPAT: looked up late, since tests of apps replace it.
+    from werkzeug.serving import run_simple
+
+    is_possible = (
+        options.keys() <= _OPTIONS
+        and isinstance(options.get("ssl_context"), tuple | str | None)
+        and threading.current_thread() is threading.main_thread()
+    )
+    return run_on_loop if is_possible and is_for_loop(app, "flask") else run_simple
 
 
 def run_on_loop(
