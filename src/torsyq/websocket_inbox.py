@@ -10,6 +10,7 @@ from contextvars import copy_context
 from threading import get_ident
 
 from .loop import is_async
+from .threads import end_of
 
 if t.TYPE_CHECKING:
     from contextvars import Context
@@ -270,4 +271,6 @@ class Inbox:
             self._listening = None
             if not self._is_refusing:
                 listening.cancel()
-            await asyncio.wait([listening])
+            # Not asyncio.wait(): the frame of Python 3.14's holds the task that waits, which holds its
+            # error, whose traceback holds that frame.
+            await end_of(listening)
