@@ -41,8 +41,9 @@ async def render_template_async(template_name_or_list: _Name, **context: t.Any) 
             return await render_template_async("post.html", comments=fetch_comments(id))
     """
     app = _current_app()
-    template = _environment(app).get_or_select_template(template_name_or_list)
-    return await _render(app, template, context)
+    return await _render(
+        app, _environment(app).get_or_select_template(template_name_or_list), context
+    )
 
 
 async def render_template_string_async(source: str, **context: t.Any) -> str:
@@ -67,8 +68,9 @@ async def stream_template_async(
     :param context: the variables the template sees.
     """
     app = _current_app()
-    template = _environment(app).get_or_select_template(template_name_or_list)
-    return await _stream(app, template, context)
+    return await _stream(
+        app, _environment(app).get_or_select_template(template_name_or_list), context
+    )
 
 
 async def stream_template_string_async(source: str, **context: t.Any) -> t.AsyncIterator[str]:
