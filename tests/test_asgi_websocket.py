@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 import threading
 import typing as t
 from functools import wraps
@@ -880,6 +881,39 @@ async def test_an_unhandled_error_is_logged_reported_and_closes_with_1011(
     (record,) = caplog.records
     assert record.getMessage() == "Exception on / [GET]"
     assert record.exc_info
+
+
+@pytest.mark.parametrize("place", ["view", "before_websocket"])
+@pytest.mark.parametrize("handled", [StopIteration, 500])
+@on_loop
+async def test_a_stop_iteration_is_an_error_like_any_other(
+    live: Flask, caplog: pytest.LogCaptureFixture, handled: t.Any, place: str
+) -> None:
+    """Although no coroutine, and so no step of the walk, can raise it."""
+    seen: Events = []
+
+    def stop() -> t.NoReturn:
+        raise StopIteration("here")
+
+    live.websocket("/")(stop if place == "view" else lambda: "")
+    if place == "before_websocket":
+        live.before_websocket(stop)
+    live.teardown_websocket(lambda error: seen.append(repr(error)))
+
+    @live.errorhandler(handled)
+    def handle(error: t.Any) -> tuple[str, int]:
+        seen.append(repr(getattr(error, "original_exception", error)))
+        seen.append(repr(sys.exc_info()[1]))
+        return "sorry", 500
+
+    async with Wire(live) as wire:
+        assert (await wire.refused())[::2] == (500, "sorry")
+    stopped = "StopIteration('here')"
+    assert seen == [stopped, stopped, "None" if handled is StopIteration else stopped]
+    for record in caplog.records:
+        assert record.exc_info is not None
+        assert record.exc_info[0] is StopIteration
+    assert len(caplog.records) == (handled == 500)
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

@@ -15,6 +15,8 @@ from types import coroutine
 
 import pytest
 
+from torsyq.amid import raised
+from torsyq.amid import Stopped
 from torsyq.loop import current_ending
 from torsyq.loop import run_coroutine
 from torsyq.threads import run_in_thread
@@ -117,8 +119,9 @@ def test_a_cancelled_task_waits_for_its_thread_however_often_it_is_told(
     assert events == ["thread ends", "task ends"]
 
 
-def test_an_error_in_a_thread_is_freed_at_once() -> None:
-    class Own(Exception):
+@pytest.mark.parametrize("kind", [Exception, StopIteration])
+def test_an_error_in_a_thread_is_freed_at_once(kind: type[Exception]) -> None:
+    class Own(kind):  # type: ignore[misc, valid-type]
         pass
 
     def fail() -> None:
@@ -127,8 +130,8 @@ def test_an_error_in_a_thread_is_freed_at_once() -> None:
     async def run(pool: ThreadPoolExecutor) -> None:
         try:
             await run_in_thread(pool, fail)
-        except Own as error:
-            kept.append(weakref.ref(error))
+        except (Own, Stopped) as error:
+            kept.append(weakref.ref(raised(error)))
         # What the thread itself holds, it has let go of.
         await run_in_thread(pool, int)
 

@@ -99,8 +99,6 @@ class Plain(ast.NodeTransformer):
 
 # What a twin does otherwise, as (the step's text, the twin's text), each with the reason.
 DIFFERENCES = {
-    # The request was matched to decide on the walk.
-    "Walk.wsgi_app": [("ctx = self.request_context(environ)\n", "")],
     # Of a step with nothing to do no coroutine is made.
     "Walk.full_dispatch_request": [
         (
@@ -132,6 +130,18 @@ DIFFERENCES = {
             "if self._has_plain_url or self.url_adapter is not None:",
             "if self.request.routing_exception is None and self.request.url_rule is None:",
         ),
+    ],
+    # A thread's StopIteration comes carried, since no coroutine can raise it.
+    "Walk.wsgi_app": [
+        # The request was matched to decide on the walk.
+        ("ctx = self.request_context(environ)\n", ""),
+        ("error = exc\n        response", "error = exc = raised(exc)\n        response"),
+    ],
+    "Walk.handle_user_exception": [
+        ("if isinstance(e, HTTPException):", "e = raised(e)\nif isinstance(e, HTTPException):"),
+    ],
+    "Walk.handle_exception": [
+        ("self.log_exception(exc_info)", "self.log_exception((type(e), e, e.__traceback__))"),
     ],
     # A sync view is remembered as such, and an async one; _call runs the other in a thread.
     "Walk.dispatch_request": [

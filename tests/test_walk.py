@@ -642,6 +642,52 @@ def test_a_response_that_answers_by_itself_raises_for_the_server(framework: Fram
     answered.assert_not_called()
 
 
+@pytest.mark.usefixtures("protocol")
+@pytest.mark.parametrize("is_handled", [True, False])
+@pytest.mark.parametrize("place", ["before_request", "view", "errorhandler", "after_request"])
+def test_a_stop_iteration_is_an_error_like_any_other(place: str, is_handled: bool) -> None:
+    """Also where the walk goes on the event loop, although no coroutine can raise it."""
+
+    def outcome(framework: Framework) -> t.Any:
+        app = framework.Flask("stops")
+        seen: list[t.Any] = []
+
+        def stop(*args: object) -> t.NoReturn:
+            raise StopIteration("here")
+
+        def note(what: str, error: BaseException | None) -> None:
+            seen.append((what, repr(error), repr(sys.exc_info()[1])))
+
+        @app.get("/")
+        def view() -> str:
+            if place == "errorhandler":
+                raise KeyError
+            return stop() if place == "view" else ""
+
+        if place in {"before_request", "after_request"}:
+            getattr(app, place)(stop)
+        app.register_error_handler(KeyError, stop)
+
+        @app.errorhandler(StopIteration if is_handled else 500)
+        def handle(error: t.Any) -> tuple[str, int]:
+            note("handled", getattr(error, "original_exception", error))
+            return "sorry", 500
+
+        @app.teardown_request
+        def teardown(error: BaseException | None) -> None:
+            seen.append(repr(error))
+
+        def report(sender: t.Any, exception: Exception) -> None:
+            note("reported", exception)
+
+        app.log_exception = lambda exc_info: seen.append(repr(exc_info[1]))
+        with framework.got_request_exception.connected_to(report, app):
+            response = app.test_client().get("/")
+        return response.status, response.text, seen
+
+    assert outcome(torsyq) == outcome(flask)
+
+
 def test_an_interrupt_passes_through_and_the_context_is_popped(app: Flask) -> None:
     ended: list[t.Any] = []
     app.teardown_request(ended.append)

@@ -6,10 +6,19 @@ import sys
 import typing as t
 
 
+class Stopped(RuntimeError):
+    """Carries a sync function's :exc:`StopIteration`, which Python lets out of no coroutine."""
+
+
+def raised(error: t.Any) -> t.Any:
+    """*error*, or the :exc:`StopIteration` that it carries."""
+    return error.__cause__ if type(error) is Stopped else error
+
+
 def amid_error(func: t.Callable[..., t.Any], caller: t.Callable[..., t.Any]) -> tuple[t.Any, ...]:
     """What to call elsewhere for *func* to find the error that the caller is handling, if any."""
     error = sys.exc_info()[1]
-    return (func,) if error is None else (caller, error, func)
+    return (func,) if error is None else (caller, raised(error), func)
 
 
 def amid(

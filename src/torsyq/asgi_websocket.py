@@ -26,6 +26,7 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import InternalServerError
 from werkzeug.exceptions import ServiceUnavailable
 
+from .amid import raised
 from .asgi import Asgi
 from .asgi_answer import GONE
 from .asgi_answer import wire_headers
@@ -166,7 +167,7 @@ class WebsocketWalk(Asgi):
                 if response is not None:
                     abandon(response)
                     response = None
-                error = exc
+                error = exc = raised(exc)
                 response = await self.handle_websocket_exception(exc)
                 await self._end_websocket(ctx.websocket, response)
             finally:
@@ -404,7 +405,8 @@ class WebsocketWalk(Asgi):
                 raise
             raise e
 
-        self.log_exception(exc_info)
+        # Not exc_info, which is of the error that carries it from a thread.
+        self.log_exception((type(e), e, e.__traceback__))  # type: ignore[arg-type]
         server_error: t.Any = InternalServerError(original_exception=e)
         handler = self._find_error_handler(server_error, request.blueprints)
         if handler is not None:

@@ -14,6 +14,7 @@ from types import coroutine
 
 from .amid import amid
 from .amid import amid_error
+from .amid import Stopped
 from .lazy import deferred
 from .loop import adopt
 from .loop import current_ending
@@ -62,6 +63,8 @@ def _ended_by(
 def _result_of(work: t.Any) -> t.Any:
     try:
         return work.result()
+    except StopIteration as error:
+        raise Stopped(f"A sync function raised {error!r}") from error
     except Exception:
         if work.cancelled():
             # The pool was shut down.

@@ -31,6 +31,7 @@ from werkzeug.routing import RequestRedirect
 from werkzeug.routing import RoutingException
 from werkzeug.routing import WebsocketMismatch
 
+from .amid import raised
 from .calling import _called
 from .calling import Calling
 from .ctx import RequestContext
@@ -164,7 +165,7 @@ class Walk(Calling, Responses):
                         raise
                     abandon(response)
                     response = None
-                error = exc
+                error = exc = raised(exc)
                 response = await self.handle_exception_async(exc)
                 return response(environ, start_response)
             except BaseException as exc:
@@ -492,6 +493,7 @@ class Walk(Calling, Responses):
         self, e: Exception
     ) -> HTTPException | ft.ResponseReturnValue:
         """:meth:`handle_user_exception` on the event loop."""
+        e = raised(e)
         if isinstance(e, HTTPException):
             if isinstance(e, BadRequestKeyError) and (
                 self.debug or self.config["TRAP_BAD_REQUEST_ERRORS"]
@@ -543,7 +545,8 @@ class Walk(Calling, Responses):
                 raise
             raise e
 
-        self.log_exception(exc_info)
+        # Not exc_info, which is of the error that carries it from a thread.
+        self.log_exception((type(e), e, e.__traceback__))  # type: ignore[arg-type]
         error: t.Any = InternalServerError(original_exception=e)
         handler = self._find_error_handler(error, _current_request_context().request.blueprints)
         if handler is not None:
