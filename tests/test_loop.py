@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import gc
 import os
 import threading
 import typing as t
@@ -15,6 +14,7 @@ from unittest import mock
 
 import pytest
 
+from tests.freed import freed
 from torsyq import Flask
 from torsyq import g
 from torsyq import loop
@@ -237,13 +237,8 @@ def test_a_coroutine_cancelled_before_it_began_is_freed_at_once() -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
-    kept: list[weakref.ref[Own]] = []
-    gc.disable()
-    try:
+    with freed() as kept:
         asyncio.run(run())
-        assert [ref() for ref in kept] == [None]
-    finally:
-        gc.enable()
 
 
 def test_a_task_that_cannot_be_made_is_the_callers_error() -> None:

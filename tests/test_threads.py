@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import time
 import typing as t
@@ -15,6 +14,7 @@ from types import coroutine
 
 import pytest
 
+from tests.freed import freed
 from torsyq.amid import raised
 from torsyq.amid import Stopped
 from torsyq.loop import current_ending
@@ -135,13 +135,8 @@ def test_an_error_in_a_thread_is_freed_at_once(kind: type[Exception]) -> None:
         # What the thread itself holds, it has let go of.
         await run_in_thread(pool, int)
 
-    kept: list[weakref.ref[Own]] = []
-    gc.disable()
-    try:
+    with freed() as kept:
         in_pool(1, run)
-        assert [ref() for ref in kept] == [None]
-    finally:
-        gc.enable()
 
 
 def test_a_cancelled_task_is_freed_with_what_it_waited_for() -> None:
@@ -169,13 +164,8 @@ def test_a_cancelled_task_is_freed_with_what_it_waited_for() -> None:
         await asyncio.wait([task])
         assert task.cancelled()
 
-    kept: list[weakref.ref[Own]] = []
-    gc.disable()
-    try:
+    with freed() as kept:
         in_pool(1, run)
-        assert [ref() for ref in kept] == [None]
-    finally:
-        gc.enable()
 
 
 def test_a_cancelled_task_ends_what_its_thread_waits_for_and_nothing_later() -> None:
@@ -391,13 +381,8 @@ def test_an_error_within_a_context_is_the_callers_and_is_freed_at_once() -> None
                 kept.append(weakref.ref(error))
         assert await within(copy_context(), recover()) == "recovered"
 
-    kept: list[weakref.ref[Own]] = []
-    gc.disable()
-    try:
+    with freed(3) as kept:
         asyncio.run(run())
-        assert [ref() for ref in kept] == [None, None, None]
-    finally:
-        gc.enable()
 
 
 def test_what_is_never_finished_within_a_context_is_closed() -> None:

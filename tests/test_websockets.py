@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import sysconfig
 import threading
@@ -17,6 +16,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from tests.freed import freed
 from tests.servers import until
 from tests.sockets import eventually
 from tests.sockets import on_loop
@@ -1615,9 +1615,8 @@ async def test_a_helper_in_a_thread_may_send(app: Flask) -> None:
 # What remains
 
 
-def freed_when_over(app: Flask, end: t.Callable[[Wire], t.Awaitable[object]]) -> None:
-    """Open a WebSocket, have *end* end it, and hold that it is freed without the collector."""
-    kept: list[weakref.ref[t.Any]] = []
+def freed_when_over(app: Flask, end: t.Callable[[asyncio.Task[None]], t.Awaitable[object]]) -> None:
+    """Open a WebSocket, have *end* wait for its task, and hold that it is freed then."""
 
     @app.before_websocket
     async def watch() -> None:
@@ -1628,15 +1627,12 @@ def freed_when_over(app: Flask, end: t.Callable[[Wire], t.Awaitable[object]]) ->
         wire = await Wire(app).__aenter__()
         await wire.accepted()
         assert await wire.hear() == "a"
-        await end(wire)
+        task = wire.task
+        del wire.task
+        await end(task)
 
-    gc.collect()
-    gc.disable()
-    try:
+    with freed() as kept:
         server()
-        assert [ref() for ref in kept] == [None]
-    finally:
-        gc.enable()
 
 
 @pytest.mark.parametrize("often", [False, True])
@@ -1648,9 +1644,7 @@ def test_nothing_remains_of_a_connection_that_the_server_cancels(app: Flask, oft
         await websocket.send("a")
         await websocket.receive()
 
-    async def cancel(wire: Wire) -> None:
-        task = wire.task
-        del wire.task
+    async def cancel(task: asyncio.Task[None]) -> None:
         task.cancel()
         while often and not task.done():
             # As AnyIO does, until it is obeyed.
@@ -1671,9 +1665,7 @@ def test_nothing_remains_of_a_connection_whose_error_is_the_servers(app: Flask) 
         await websocket.send("a")
         raise ZeroDivisionError
 
-    async def leave(wire: Wire) -> None:
-        task = wire.task
-        del wire.task
+    async def leave(task: asyncio.Task[None]) -> None:
         await asyncio.wait([task])
         assert type(task.exception()) is ZeroDivisionError
 
@@ -1691,7 +1683,6 @@ def test_nothing_remains_of_a_connection(end: str) -> None:
     app.secret_key = "k"
     # Pytest keeps what is logged, and the traceback with it.
     app.logger.disabled = True
-    kept: list[weakref.ref[t.Any]] = []
 
     @app.before_websocket
     async def watch() -> None:
@@ -1728,11 +1719,7 @@ def test_nothing_remains_of_a_connection(end: str) -> None:
         del wire
         await eventually(lambda: asyncio.all_tasks() == before)
 
-    gc.collect()
-    gc.disable()
-    try:
+    with freed() as kept:
         client()
         # The thread that saved the session lets go of it in its own time.
         until("the websocket to be freed", lambda: kept[0]() is None)
-    finally:
-        gc.enable()
