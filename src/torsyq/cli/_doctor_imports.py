@@ -176,16 +176,13 @@ class _Reader(ast.NodeVisitor):
         line = getattr(node, "lineno", 0)
         self.wanted.append(Wanted(module, name, self.file, line, self.guarded))
 
-    def visit_Try(self, node: ast.Try) -> None:
+    def visit_Try(self, node: ast.Try | ast.If) -> None:
         before, self.guarded = self.guarded, True
         self.generic_visit(node)
         self.guarded = before
 
-    def visit_If(self, node: ast.If) -> None:
-        # `if version >= ...` and `if TYPE_CHECKING`: one of two branches, or none, will run.
-        before, self.guarded = self.guarded, True
-        self.generic_visit(node)
-        self.guarded = before
+    # `if version >= ...` and `if TYPE_CHECKING`: one of two branches, or none, will run.
+    visit_If = visit_Try
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
