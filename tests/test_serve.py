@@ -124,7 +124,7 @@ def test_it_serves_the_app_on_torsyq_in_a_process_of_its_own(project: Path) -> N
     assert lines[:3] == [
         " * Serving Flask app 'hello'",
         " * Debug mode: off",
-        " * Interface: wsgi, workers: 1, threads of each: 2",
+        " * Interface: wsgi, workers: 1, threads of each: 2, connections of each: 1024",
     ]
     assert '"GET / HTTP' not in server.output
 
@@ -184,7 +184,7 @@ def test_an_app_with_anything_async_is_served_on_a_loop(project: Path) -> None:
         assert server.wait_for(port).text == "True"
         assert (
             " * Interface: asgi (the app contains WebSockets and serving hooks and async views),"
-            " workers: 1, threads of each: 7\n"
+            " workers: 1, threads of each: 7, connections of each: "
         ) in server.output
         with connect(f"ws://127.0.0.1:{port}/echo") as client:
             client.send("salem")
@@ -210,7 +210,7 @@ def test_the_interface_can_be_forced(project: Path) -> None:
     port, args = options("--interface", "wsgi", "--threads", "2")
     with process(project, *args) as server:
         assert server.wait_for(port).text == "True"
-        assert " * Interface: wsgi, workers: 1, threads of each: 2\n" in server.output
+        assert " * Interface: wsgi, workers: 1, threads of each: 2," in server.output
 
 
 # What begins a request over HTTP/2 with a body (RFC 9113), and three bytes of that.
@@ -351,8 +351,8 @@ class Server(granian.server.MTServer):
 granian.server.Server = Server
 from torsyq.serve import serve
 serve(
-    None, host="", port=0, workers=1, threads=1, cert=None, access_log=False, interface="wsgi",
-    stop_timeout=1,
+    None, host="", port=0, workers=1, threads=1, backpressure=1, cert=None, access_log=False,
+    interface="wsgi", stop_timeout=1,
 )
 """
 
@@ -561,6 +561,7 @@ def test_a_free_port_is_chosen_and_told(project: Path) -> None:
         ("--port", "http", "'http' is not a valid integer range"),
         ("--workers", "0", "0 is not in the range x>=1"),
         ("--threads", "0", "0 is not in the range x>=1"),
+        ("--backpressure", "0", "0 is not in the range 1<=x<=1048576"),
         ("--stop-timeout", "0", "0 is not in the range 1<=x<=1800"),
     ],
 )
@@ -587,7 +588,7 @@ def test_on_windows_there_is_one_worker_and_no_banner_says_otherwise(
     monkeypatch.setattr(sys, "platform", "win32")
     result = CliRunner().invoke(serve_command, ["-w", "4", "-t", "5"], obj=ScriptInfo("hello"))
     assert seen["workers"] == 1
-    assert " * Interface: wsgi, workers: 1, threads of each: 5\n" in result.output
+    assert " * Interface: wsgi, workers: 1, threads of each: 5," in result.output
     assert " * On Windows granian has one worker." in result.output
 
 
@@ -617,6 +618,7 @@ def test_where_a_wait_cannot_be_interrupted_the_server_waits_in_short_turns(
         port=1,
         workers=1,
         threads=1,
+        backpressure=1,
         cert=None,
         access_log=False,
         interface="asgi",
@@ -698,7 +700,7 @@ def test_the_server_is_asked_for_what_the_options_say(
         ["-p", "0", "-t", "5", "--interface", "asgi"],
         obj=ScriptInfo(create_app=lambda: app),
     )
-    assert " * Interface: asgi, workers: 1, threads of each: 5\n" in asgi.output
+    assert " * Interface: asgi, workers: 1, threads of each: 5," in asgi.output
     assert (seen["interface"], seen["websockets"]) == (Interfaces.ASGI, True)
     assert seen["http"] == HTTPModes.auto
     assert (seen["blocking_threads"], app.config["ASGI_THREADS"]) == (1, 5)
@@ -722,7 +724,7 @@ def test_what_the_app_contains_decides(
     monkeypatch.setattr(serve, "serve", lambda info, **options: None)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     result = CliRunner().invoke(serve_command, ["-p", "0"], obj=ScriptInfo("hello"))
-    assert f" * Interface: {said}\n" in result.output
+    assert f" * Interface: {said}, connections of each: " in result.output
 
 
 class Ended(Exception):

@@ -25,6 +25,7 @@ from werkzeug._internal import _log
 from werkzeug.serving import is_running_from_reloader
 from werkzeug.serving import make_server
 
+from .connections import most_connections
 from .greenlets import GLANCE
 from .greenlets import UNINTERRUPTIBLE
 from .interface import better_on_asgi
@@ -238,6 +239,7 @@ class Engine:
             self._answer,
             interface=Interfaces.ASGI,
             log_enabled=False,
+            backpressure=most_connections(),
             ssl_cert=certificate,
             ssl_key=key,
         )

@@ -30,6 +30,8 @@ from .cli import show_server_banner
 from .cli._checks import check_address
 from .cli._checks import check_certificate
 from .cli._script import encodable
+from .connections import MOST
+from .connections import most_connections
 from .greenlets import GLANCE
 from .greenlets import UNINTERRUPTIBLE
 from .helpers import get_debug_flag
@@ -71,6 +73,12 @@ _FILE = click.Path(exists=True, dir_okay=False, resolve_path=True)
     type=click.IntRange(min=1),
     show_default="WSGI: twice the cores and one; ASGI: the app's ASGI_THREADS",
     help="How many requests a worker handles in threads at once.",
+)
+@click.option(
+    "--backpressure",
+    type=click.IntRange(1, MOST),
+    show_default="WSGI: 1024 among all workers; ASGI: by the limit of open files",
+    help="How many connections a worker holds open at once; more wait to be accepted.",
 )
 @click.option("--cert", type=_FILE, is_eager=True, help="A certificate file, to serve HTTPS.")
 @click.option(
@@ -121,12 +129,32 @@ def serve_command(info: ScriptInfo, /, **options: t.Any) -> None:
         cores = os.cpu_count() or 1
         is_wsgi = options["interface"] == "wsgi"
         options["threads"] = 2 * cores + 1 if is_wsgi else trial.threads
+    most = _most_connections(options["interface"], options["workers"])
+    options["backpressure"] = options["backpressure"] or most
     show_server_banner(get_debug_flag(), info.app_import_path)
     click.echo(
         f" * Interface: {options['interface']}{reason}, workers: {options['workers']},"
-        f" threads of each: {options['threads']}"
+        f" threads of each: {options['threads']}, connections of each: {options['backpressure']}"
     )
     serve(info, **options)
+
+
+def _most_connections(interface: str, workers: int) -> int:
+    """How many connections a worker holds open if nobody says how many: as many as it can.
+
+    Over WSGI as many as granian has: requests beyond the threads only wait, and while few wait, a
+    server that had too many is soon past those whose clients have gone.
+    """
+    most = most_connections() // (workers if _workers_are_threads() else 1)
+    return min(most, max(1, 1024 // workers)) if interface == "wsgi" else most
+
+
+def _workers_are_threads() -> bool:
+    """Whether workers are threads of this process, as where Python runs without its lock."""
+    from granian.server import MTServer
+    from granian.server import Server
+
+    return issubclass(Server, MTServer)
 
 
 def _need_granian() -> None:
@@ -231,6 +259,7 @@ def serve(
     port: int,
     workers: int,
     threads: int,
+    backpressure: int,
     cert: tuple[str, str] | None,
     access_log: bool,
     interface: str,
@@ -243,6 +272,7 @@ def serve(
     :param port: the port to bind to
     :param workers: how many processes
     :param threads: how many requests a worker handles at once
+    :param backpressure: how many connections a worker holds open at once
     :param cert: the files of certificate and key
     :param access_log: whether each request is written to stdout
     :param interface: a key of :data:`INTERFACES`
@@ -250,11 +280,9 @@ def serve(
     """
     from granian.constants import HTTPModes
     from granian.constants import Interfaces
-    from granian.server import MTServer
     from granian.server import Server
 
-    # Where Python runs without its lock, workers are threads of this process.
-    are_threads = issubclass(Server, MTServer)
+    are_threads = _workers_are_threads()
     certificate, key = map(Path, cert) if cert else (None, None)
     is_wsgi = interface == "wsgi"
 
@@ -269,6 +297,7 @@ def serve(
         # SECURITY: over WSGI and HTTP/2, granian 2.8 never ends the reading of a body that breaks
         # off: each would keep one of the threads, at work, for ever.
         http=HTTPModes.http1 if is_wsgi else HTTPModes.auto,
+        backpressure=backpressure,
         websockets=not is_wsgi,
         log_access=access_log,
         log_dictconfig=_LOG_CONFIG,
