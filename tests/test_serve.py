@@ -12,11 +12,11 @@ import signal
 import socket
 import ssl
 import sys
-import threading
 import typing as t
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty
 
 import click
 import pytest
@@ -599,15 +599,14 @@ def test_where_a_wait_cannot_be_interrupted_the_server_waits_in_short_turns(
     import granian.server
 
     turns: list[float | None] = []
-    waiting = threading.Event.wait
 
-    def wait(event: threading.Event, timeout: float | None = None) -> bool:
-        turns.append(timeout)
-        if len(turns) == 3:
-            event.set()
-        return waiting(event, 0)
+    class Told:
+        def get(self, timeout: float | None) -> None:
+            turns.append(timeout)
+            if len(turns) < 3:
+                raise Empty
 
-    monkeypatch.setattr(threading.Event, "wait", wait)
+    monkeypatch.setattr(serve, "SimpleQueue", Told)
     monkeypatch.setattr(serve, "UNINTERRUPTIBLE", True)
     monkeypatch.setattr(
         granian.server.Server, "serve", lambda self, **options: self.main_loop_interrupt.wait()

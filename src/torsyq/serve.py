@@ -20,6 +20,8 @@ from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 from pickle import PicklingError
+from queue import Empty
+from queue import SimpleQueue
 
 import click
 
@@ -310,22 +312,41 @@ def serve(
     if are_threads:
         shutdown = partial(_shut_down_in_time, server.shutdown, stop_timeout)
         server.shutdown = shutdown  # type: ignore[method-assign]
-    if UNINTERRUPTIBLE:
-        server.main_loop_interrupt = _InterruptibleEvent()
+    server.main_loop_interrupt = _Interrupt()
     # A partial, since it is pickled where processes are not forked.
     loader = partial(_load_in_worker, info, interface, threads)
     server.serve(target_loader=loader, wrap_loader=False)
 
 
-class _InterruptibleEvent(threading.Event):
-    """Waits in short turns, so that Ctrl+C is seen in between."""
+class _Interrupt(threading.Event):
+    """What granian's loop waits for: each :meth:`set` ends one wait, now or later.
+
+    Granian clears its own amid its work, and what it is told at that moment would be forgotten. Its
+    signal handler sets it, too, and waited for ever for the lock of a wait that it interrupts.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Whose put() may interrupt its get().
+        self._told: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """End a wait."""
+        self._told.put(None)
+
+    def clear(self) -> None:
+        """Forget nothing."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        if timeout is not None:
-            return super().wait(timeout)
-        while not super().wait(GLANCE):
-            pass
-        return True
+        """Wait, where need be in short turns, so that Ctrl+C is seen in between."""
+        while True:
+            try:
+                self._told.get(timeout=GLANCE if UNINTERRUPTIBLE and timeout is None else timeout)
+            except Empty:
+                if timeout is not None:
+                    return False
+            else:
+                return True
 
 
 def _load_in_worker(info: ScriptInfo, interface: str, threads: int) -> t.Callable[..., t.Any]:
