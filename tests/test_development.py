@@ -180,6 +180,58 @@ def test_what_never_ends_keeps_nobody_waiting(project: Path, engine: str, path: 
             server.popen.wait(PATIENCE)
 
 
+@pytest.mark.parametrize("is_told", ["first process", "both"])
+def test_told_to_stop_in_debug_mode_the_hooks_run(project: Path, is_told: str) -> None:
+    """Also of code that was reloaded, and with a stream open."""
+    events, port = project / "events", free_port()
+    with process(project, *args(port, "--debug")) as server:
+        server.wait_for(port)
+        (project / "chat.py").write_text(CHAT.replace('"first"', '"second"'))
+        server.wait_for(port, good=lambda answer: answer.text == "second")
+        events.unlink()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/stream", timeout=PATIENCE) as stream:
+            assert stream.readline() == b"begun\n"
+            if is_told == "both":
+                os.killpg(server.popen.pid, signal.SIGTERM)
+                assert server.popen.wait(PATIENCE) == 0
+            else:
+                assert server.stop() == 0
+        assert events.read_text() == "stopped\n"
+
+
+def test_told_to_stop_in_debug_mode_broken_code_is_no_obstacle(project: Path) -> None:
+    port = free_port()
+    with process(project, *args(port, "--debug")) as server:
+        server.wait_for(port)
+        (project / "chat.py").write_text("raise RuntimeError('half a thought')\n")
+        server.wait_for(port, good=lambda answer: answer.status == 500)
+        assert server.stop() == 0
+
+
+def test_told_to_stop_twice_it_ends_though_the_second_process_does_not(project: Path) -> None:
+    deaf = """
+import os, signal
+
+@app.get("/deaf")
+async def deaf():
+    note("deaf")
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+    (project / "chat.py").write_text(CHAT + deaf)
+    events, port = project / "events", free_port()
+    with process(project, *args(port, "--debug")) as server, socket.socket() as client:
+        server.wait_for(port)
+        client.connect(("127.0.0.1", port))
+        client.sendall(b"GET /deaf HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until("the view", events.exists)
+
+        def tell() -> int | None:
+            server.popen.send_signal(signal.SIGTERM)
+            return server.popen.poll()
+
+        until("the end", lambda: tell() is not None)
+
+
 @pytest.mark.parametrize("path", ["/boom", "/boom-async"])
 def test_an_error_is_shown_in_the_debugger(project: Path, path: str) -> None:
     port = free_port()

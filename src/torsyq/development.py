@@ -58,6 +58,9 @@ _OPTIONS = {
     "exclude_patterns",
 }
 
+# The variable that says where the process of the reloader leaves its number while it serves.
+_NOTE = "TORSYQ_RELOADER_NOTE"
+
 _MISSING = "Install one with: pip install 'torsyq[serve]'"
 
 
@@ -137,14 +140,14 @@ def run_on_loop(
             engine = Engine(application, listener, pair)
             try:
                 if use_reloader:
-                    from werkzeug._reloader import run_with_reloader
-
-                    run_with_reloader(engine.run, extra_files, exclude_patterns)
+                    _run_with_reloader(engine, folder, extra_files, exclude_patterns)
                 else:
                     engine.run_to_signal()
             finally:
                 engine.stop()
                 listener.close()
+                if note := os.environ.pop(_NOTE, None):
+                    Path(note).unlink(missing_ok=True)
     finally:
         reason = sys.exception()
         if engine is not None and engine.is_at_work() and not isinstance(reason, Exception):
@@ -167,6 +170,40 @@ def _listen(hostname: str, port: int, app: Flask, pair: tuple[str, str] | None) 
     server.server_close()
     _log("info", f" * Interface: asgi, on {find_engine()}\nPress CTRL+C to quit")
     return listener
+
+
+def _run_with_reloader(
+    engine: Engine,
+    folder: str,
+    extra_files: Iterable[str] | None,
+    exclude_patterns: Iterable[str] | None,
+) -> None:
+    """Serve in a second process, which is started anew when code has changed.
+
+    Werkzeug's first process kills the second, when it is told to stop. This one hands that on.
+    """
+    from werkzeug._reloader import reloader_loops
+    from werkzeug._reloader import run_with_reloader
+
+    if is_running_from_reloader():
+        # It says nothing if the app that was there first needed no loop.
+        if note := os.environ.get(_NOTE):
+            Path(note).write_text(str(os.getpid()))
+        run_with_reloader(engine.run, extra_files, exclude_patterns)
+        return
+    note = os.environ[_NOTE] = os.path.join(folder, "pid")
+
+    def hand_on(*_: object) -> None:
+        # Who tells it twice does not want to wait.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        try:
+            os.kill(int(Path(note).read_text()), signal.SIGTERM)
+        except (OSError, ValueError):
+            sys.exit(0)  # The second process has not begun to serve, or has ended.
+
+    signal.signal(signal.SIGTERM, hand_on)
+    with suppress(KeyboardInterrupt):
+        sys.exit(reloader_loops["auto"](extra_files, exclude_patterns).restart_with_reloader())
 
 
 def _add_debugger(app: Flask, hostname: str) -> None:
@@ -296,12 +333,22 @@ class Engine:
             sys.exit(1)
 
     def stop(self) -> None:
-        """Tell the server to stop, and wait for that a little; end what does not end by itself."""
-        for step in (lambda: self._tell()), self._cancel:
-            if self.is_at_work():
-                with suppress(RuntimeError):  # The loop has just been closed.
-                    t.cast("t.Any", self._loop).call_soon_threadsafe(step)
-                self._ended.wait(_PATIENCE)
+        """Tell the server to stop, and wait for that a little; end what does not end by itself.
+
+        SIGTERM, which may come from two sides, does not cut that short, but ends the process then.
+        """
+        told: list[object] = []
+        before = signal.signal(signal.SIGTERM, lambda *_: told.append(_))
+        try:
+            for step in (lambda: self._tell()), self._cancel:
+                if self.is_at_work():
+                    with suppress(RuntimeError):  # The loop has just been closed.
+                        t.cast("t.Any", self._loop).call_soon_threadsafe(step)
+                    self._ended.wait(_PATIENCE)
+        finally:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        if told:
+            sys.exit(0)
 
     def is_at_work(self) -> bool:
         """Whether it has begun to serve, and not ended."""
