@@ -11,6 +11,7 @@ import sys
 import threading
 import typing as t
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -251,6 +252,69 @@ def test_an_error_is_shown_in_the_debugger(project: Path, path: str) -> None:
         assert found is not None
         right = ask_debugger(server, port, cmd="pinauth", pin=found[1], s=secret[1])
         assert '"auth": true' in right
+
+
+STREAMS = """
+from torsyq.sse import sse_response
+
+app.config["ASGI_THREADS"] = 2
+
+@app.get("/events")
+async def events():
+    async def source():
+        import asyncio
+
+        try:
+            yield "begun"
+            await asyncio.Event().wait()
+        finally:
+            note("closed")
+
+    return sse_response(source())
+
+@app.get("/<path>/fails")
+async def fails(path):
+    async def pieces():
+        for piece in path.split("-"):
+            yield piece if piece == "good" else [] / 0
+
+    return pieces()
+"""
+
+
+@pytest.mark.parametrize(("path", "first"), [("/events", b"data: begun"), ("/stream", b"begun")])
+def test_streams_hold_no_thread_beside_the_debugger_either(
+    project: Path, path: str, first: bytes
+) -> None:
+    (project / "chat.py").write_text(CHAT + STREAMS)
+    port = free_port()
+    with process(project, *args(port, "--debug", "--no-reload")) as server, ExitStack() as stack:
+        server.wait_for(port)
+        for _ in range(5):
+            address = f"http://127.0.0.1:{port}{path}"
+            stream = stack.enter_context(urllib.request.urlopen(address, timeout=PATIENCE))
+            assert stream.readline().rstrip() == first
+        assert server.wait_for(port).text == "first"
+        stack.close()
+        if path == "/events":
+            events = project / "events"
+            until(
+                "the end of each", lambda: events.exists() and events.read_text() == "closed\n" * 5
+            )
+
+
+def test_an_error_in_a_stream_is_shown_in_the_debugger(project: Path) -> None:
+    (project / "chat.py").write_text(CHAT + STREAMS)
+    port = free_port()
+    with process(project, *args(port, "--debug", "--no-reload")) as server:
+        page = server.wait_for(port, "/bad/fails")
+        assert page.status == 500
+        assert "TypeError: unsupported operand" in page.text
+        assert "EVALEX = true" in page.text
+        begun = server.wait_for(port, "/good-bad/fails")
+        assert begun.status == 200
+        assert begun.text.startswith("good")
+        assert server.output.count("TypeError: unsupported operand") == 2
 
 
 def test_a_plain_app_is_served_by_werkzeug(project: Path) -> None:

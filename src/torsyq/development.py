@@ -131,7 +131,9 @@ def run_on_loop(
     if not threaded:
         application.config["ASGI_THREADS"] = 1
     if use_debugger:
-        _add_debugger(application, hostname)
+        from .debugger import add_debugger
+
+        add_debugger(application, hostname)
     engine = None
     try:
         with TemporaryDirectory() as folder:
@@ -204,19 +206,6 @@ def _run_with_reloader(
     signal.signal(signal.SIGTERM, hand_on)
     with suppress(KeyboardInterrupt):
         sys.exit(reloader_loops["auto"](extra_files, exclude_patterns).restart_with_reloader())
-
-
-def _add_debugger(app: Flask, hostname: str) -> None:
-    """Show errors in Werkzeug's debugger.
-
-    It is WSGI middleware, so each request goes through that stack in a thread; what is
-    ``async def`` runs on the loop all the same.
-    """
-    from werkzeug.debug import DebuggedApplication
-
-    debugged = DebuggedApplication(app.wsgi_app, evalex=True)
-    debugged.trusted_hosts.append(hostname)
-    app.wsgi_app = debugged  # type: ignore[method-assign]
 
 
 def _certificate(given: t.Any, folder: str, hostname: str) -> tuple[str, str] | None:
