@@ -251,6 +251,118 @@ def test_a_replaced_step_is_called(where: str) -> None:
     assert get(app).body == b"step in " + main
 
 
+def test_a_step_that_is_replaced_for_a_while_is_called_then_and_only_then() -> None:
+    class Custom(Flask):
+        pass
+
+    app = Custom("custom")
+
+    @app.get("/")
+    async def view() -> str:
+        return colour.get()
+
+    original = Flask.dispatch_request
+
+    def dispatch_request(self: t.Any) -> t.Any:
+        colour.set("step")
+        return original(self)
+
+    for cls in (Flask, Custom):
+        for _ in range(2):
+            with mock.patch.object(cls, "log_exception"):
+                assert get(app).body == b"none"
+            with mock.patch.object(cls, "dispatch_request", dispatch_request):
+                assert get(app).body == b"step"
+            cls.dispatch_request = dispatch_request  # type: ignore[method-assign]
+            assert get(app).body == b"step"
+            cls.dispatch_request = original  # type: ignore[method-assign]
+            assert get(app).body == b"none"
+        del cls.dispatch_request
+    assert get(app).body == b"none"
+
+
+@pytest.mark.parametrize("path", ["/async", "/sync"])
+def test_the_environment_is_whole_for_whoever_reads_it(app: Flask, path: str) -> None:
+    told: dict[str, t.Any] = {}
+
+    @app.get("/async")
+    async def asynchronous() -> str:
+        assert repr(request).startswith("<Request 'http://localhost/async")
+        told.update(request.environ)
+        return f"{request.headers['X-One']} {request.remote_addr}"
+
+    @app.get("/sync")
+    def sync() -> str:
+        told.update(request.environ)
+        return f"{request.headers['X-One']} {request.remote_addr}"
+
+    sent = [(b"host", b"localhost"), (b"x-one", b"1"), (b"cookie", b"a=b"), (b"x-one", b"2")]
+    answer = get(app, path, headers=sent, client=("1.2.3.4", 5), raw_path=path.encode())
+    assert answer.body == b"1,2 1.2.3.4"
+    names = "HTTP_X_ONE", "HTTP_COOKIE", "REMOTE_PORT", "REQUEST_URI"
+    assert [told[name] for name in names] == ["1,2", "a=b", "5", path]
+    assert told["wsgi.input"].read() == b""
+
+
+def test_a_request_or_context_or_response_of_the_app_s_own_is_given_the_whole_environment() -> None:
+    class OwnRequest(Request):
+        def __init__(self, environ: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+            super().__init__(environ, *args, **kwargs)
+            self.tag = f"request {environ['HTTP_X_TAG']}"
+
+    class OwnApp(Flask):
+        def request_context(self, environ: t.Any) -> RequestContext:
+            colour.set(f"context {environ['HTTP_X_TAG']}")
+            return super().request_context(environ)
+
+    class OwnResponse(Response):
+        def get_wsgi_headers(self, environ: t.Any) -> t.Any:
+            headers = super().get_wsgi_headers(environ)
+            headers["X-Tag"] = f"response {environ['HTTP_X_TAG']}"
+            return headers
+
+    async def view() -> Response:
+        return OwnResponse(getattr(request, "tag", colour.get()))
+
+    for app in (Flask("plain"), OwnApp("context"), Flask("request")):
+        if app.name == "request":
+            app.request_class = OwnRequest
+        app.get("/")(view)
+        answer = get(app, headers=[(b"host", b"localhost"), (b"x-tag", b"7")])
+        assert answer.body == (b"none" if app.name == "plain" else f"{app.name} 7".encode())
+        assert answer.headers["x-tag"] == "response 7"
+
+
+def test_threads_that_a_view_or_its_stream_begins_know_the_loop_of_the_server(app: Flask) -> None:
+    async def here() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    where = app.async_to_sync(here)
+    seen: list[tuple[str, asyncio.AbstractEventLoop]] = []
+
+    @app.get("/")
+    async def view() -> t.Any:
+        seen.append(("view", await asyncio.to_thread(where)))
+        seen.append(("task", await asyncio.create_task(asyncio.to_thread(where))))
+
+        async def stream() -> t.AsyncIterator[str]:
+            yield "a"
+            seen.append(("stream", await asyncio.to_thread(where)))
+
+        return stream()
+
+    @app.teardown_appcontext
+    def teardown(error: BaseException | None) -> None:
+        seen.append(("teardown", where()))
+
+    async def run() -> asyncio.AbstractEventLoop:
+        assert (await exchange(app)).body == b"a"
+        return asyncio.get_running_loop()
+
+    loop = asyncio.run(run())
+    assert seen == [(name, loop) for name in ("view", "task", "teardown", "stream")]
+
+
 def test_a_context_of_the_app_s_own_is_pushed_and_popped_by_its_own_methods() -> None:
     events = []
 

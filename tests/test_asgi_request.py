@@ -69,7 +69,7 @@ def test_a_header_does_not_pass_for_another_whose_capitals_are_the_same() -> Non
     )
 )
 def test_any_headers_become_what_each_by_itself_would(pairs: list[tuple[str, str]]) -> None:
-    asgi_request._environ_names.pop(b"x-new", None)
+    asgi_request._others.pop(b"x-new", None)
     expected: dict[str, str] = {}
     for name, value in pairs:
         if "_" not in name:
@@ -117,8 +117,8 @@ def test_an_environment_is_nobody_elses() -> None:
 def test_clients_cannot_fill_the_memory_with_names_of_headers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    names = type(asgi_request._environ_names)()
-    monkeypatch.setattr(asgi_request, "_environ_names", names)
+    names = type(asgi_request._others)()
+    monkeypatch.setattr(asgi_request, "_others", names)
     for number in range(5000):
         environ = make_environ(scope(headers=headers((f"x-{number}", "y"))))
         assert environ[f"HTTP_X_{number}"] == "y"

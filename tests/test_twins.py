@@ -107,16 +107,19 @@ DIFFERENCES = {
             "    if self.before_request_funcs or self.url_value_preprocessors:\n"
             "        rv = self.preprocess_request()\n",
         ),
-    ],
-    "Walk.finalize_request": [
         (
-            "response = self.process_response(response)\n",
-            "ctx = _current_request_context()\n"
+            "return self.finalize_request(rv)\n",
+            "response = self.make_response(rv)\n"
+            "    ctx = _current_request_context()\n"
             "    if (ctx._after_request_functions or self.after_request_funcs"
-            " or ctx._session_is_open or 'HTTP_COOKIE' in ctx.request.environ):\n"
-            "        response = self.process_response(response)\n",
+            " or ctx._session_is_open or 'HTTP_COOKIE' in ctx.request._environ"
+            " or request_finished.receivers):\n"
+            "        response = self.finalize_request(response)\n"
+            "    return response\n",
         ),
     ],
+    # So the response is there already.
+    "Walk.finalize_request": [("response = self.make_response(rv)\n", "")],
     "RequestContext.pop": [
         (
             "app.do_teardown_request(exc)\n",
@@ -125,6 +128,18 @@ DIFFERENCES = {
         ),
     ],
     "RequestContext.push": [
+        # What goes without an application context of its own does not come here.
+        (
+            "if _pushed_app_context(None) is None and _current_request_context(None) is None and"
+            " (not self._has_app_ctx) and (self._pushes is None) and app._known.plain_contexts and"
+            " (not appcontext_pushed.receivers):\n"
+            "    app_ctx = _unseen\n"
+            "else:\n"
+            "    app_ctx = self._app_ctx_to_push()\n"
+            "    if app_ctx is not None:\n"
+            "        app_ctx.push()\n",
+            "app_ctx = self._app_ctx_to_push()\nif app_ctx is not None:\n    app_ctx.push()\n",
+        ),
         # The request was matched to decide on the walk.
         (
             "if self._has_plain_url or self.url_adapter is not None:",
@@ -136,12 +151,20 @@ DIFFERENCES = {
         # The request was matched to decide on the walk.
         ("ctx = self.request_context(environ)\n", ""),
         ("error = exc\n        response", "error = exc = raised(exc)\n        response"),
+        # No coroutine of a push that waits for nothing.
+        ("ctx.push()\n", "if not ctx._push_at_once():\n            ctx.push()\n"),
+        # Torsyq's response does with what the walk knows of the environment.
+        ("return response(environ, ", "return response(ctx.request.environ, "),
     ],
     "Walk.handle_user_exception": [
         ("if isinstance(e, HTTPException):", "e = raised(e)\nif isinstance(e, HTTPException):"),
     ],
     "Walk.handle_exception": [
         ("self.log_exception(exc_info)", "self.log_exception((type(e), e, e.__traceback__))"),
+        (
+            "return self.finalize_request(error, ",
+            "response = self.make_response(error)\nreturn self.finalize_request(response, ",
+        ),
     ],
     # A sync view is remembered as such, and an async one; _call runs the other in a thread.
     "Walk.dispatch_request": [
@@ -237,7 +260,9 @@ def test_every_async_function_for_templates_is_a_twin() -> None:
 @each_pair
 def test_a_twin_takes_what_its_step_takes(name: str, step: Function, twin: Function) -> None:
     extra = {"Walk.wsgi_app": ["ctx"], "Flask.update_template_context": ["app"]}.get(name, [])
-    assert [arg for arg in parameters(twin) if arg not in extra] == parameters(step)
+    renamed = {"Walk.finalize_request": {"rv": "response"}}.get(name, {})
+    expected = [renamed.get(arg, arg) for arg in parameters(step)]
+    assert [arg for arg in parameters(twin) if arg not in extra] == expected
     assert [*map(ast.unparse, twin.args.defaults)] == [*map(ast.unparse, step.args.defaults)]
 
 

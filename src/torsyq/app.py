@@ -15,10 +15,8 @@ from werkzeug.wsgi import get_host
 
 from ._static import known_as_in
 from ._static import StaticFiles
-from .asgi import STEPS
 from .asgi_websocket import WebsocketWalk
-from .ctx import RequestContext
-from .ctx_app import AppContext
+from .calling import may_be_awaited
 from .globals import _current_app_context
 from .globals import _current_request_context
 from .globals import g
@@ -29,6 +27,9 @@ from .helpers import get_flashed_messages
 from .helpers import get_load_dotenv
 from .known import Known
 from .known import NOT_ASKED
+from .known import OnLoop
+from .known import STEPS
+from .known import steps_of
 from .lazy import is_stock
 from .lazy import stock
 from .logging import printable
@@ -43,8 +44,6 @@ from .wrappers import Request
 from .wrappers import Response
 
 if t.TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
     from .templating import Environment
     from .testing import FlaskClient
     from .testing import FlaskCliRunner
@@ -60,6 +59,8 @@ _ASKED_BY_CONTEXTS = frozenset(
         "url_map",
     }
 )
+# Those that decide on walks on the event loop.
+_ASKED_BY_LOOP = STEPS | _ASKED_BY_CONTEXTS | {"__class__", "request_class"}
 
 # Stay as they are in the fragment of a URL.
 _ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"
@@ -201,8 +202,8 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
             return  # A subclass sets something before it calls the constructor.
         if name in _ASKED_BY_CONTEXTS:
             known.plain_contexts = self._has_plain_contexts()
-        if name in STEPS:
-            known.loop_is_possible = NOT_ASKED
+        if name in _ASKED_BY_LOOP:
+            known.on_loop = NOT_ASKED
         if name == "ensure_sync":
             # Known functions are called without it.
             known.sync_views = {}
@@ -222,54 +223,21 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
             and is_stock(self.do_teardown_appcontext)
         )
 
-    @stock
-    def __call__(self, environ: t.Any, start_response: t.Any, send: t.Any = None) -> t.Any:
-        """Answer a server: WSGI (:pep:`3333`) with two arguments, ASGI 3 with three.
+    def _look_at_steps(self) -> OnLoop:
+        """Whether anything is async, and no step of the walk replaced.
 
-        Through :attr:`wsgi_app` or :attr:`asgi_app` and the middleware around it.
+        What became async later, past the decorators, may be overlooked: then a thread waits for it,
+        and it runs on the loop all the same.
         """
-        if send is None:
-            return self.wsgi_app(environ, start_response)
-        return self.asgi_app(environ, start_response, send)
-
-    # Contexts.
-
-    @stock
-    def app_context(self) -> AppContext:
-        """Make a context in which ``current_app`` is this app; push it with ``with``.
-
-        Example::
-
-            with app.app_context():
-                create_tables()
-        """
-        return AppContext(self)
-
-    def request_context(self, environ: WSGIEnvironment) -> RequestContext:
-        """Make the context of a WSGI request; push it with ``with``.
-
-        See :meth:`test_request_context` for one without a server.
-        """
-        return RequestContext(self, environ)
-
-    def test_request_context(self, *args: t.Any, **kwargs: t.Any) -> RequestContext:
-        """Make the context of a request that is described instead of received.
-
-        :param args: as :class:`.testing.EnvironBuilder`'s: ``path``, ``method``, ``data``,
-            ``json``, ``headers`` ...
-
-        Example::
-
-            with app.test_request_context("/hello", method="POST"):
-                assert request.path == "/hello"
-        """
-        from .testing import EnvironBuilder
-
-        builder = EnvironBuilder(self, *args, **kwargs)
-        try:
-            return self.request_context(builder.get_environ())
-        finally:
-            builder.close()
+        mro = type(self).__mro__
+        classes = mro[: mro.index(Flask) + 1]
+        is_wanted = (
+            is_stock(type(self).__setattr__)
+            and all(map(is_stock, steps_of(self)))
+            and any(map(may_be_awaited, self._functions()))
+        )
+        is_plain = self._known.plain_contexts and self.request_class is Request
+        return OnLoop(len(self.view_functions), classes, is_wanted, is_plain)
 
     # URLs.
 

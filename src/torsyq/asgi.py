@@ -12,7 +12,6 @@ import typing as t
 from contextvars import copy_context
 from functools import partial
 from itertools import chain
-from operator import attrgetter
 from threading import get_ident
 from types import coroutine
 
@@ -23,9 +22,10 @@ from .asgi_answer import Answer
 from .asgi_answer import refuse
 from .asgi_answer import Send
 from .asgi_answer import SENT_AT_ONCE
-from .asgi_request import BODILESS
-from .asgi_request import HTTP_1
+from .asgi_request import begin_environ
+from .asgi_request import complete_environ
 from .asgi_request import make_environ
+from .asgi_request import may_have_body
 from .asgi_request import NO_BODY
 from .asgi_request import receive_body
 from .asgi_request import Scope
@@ -40,14 +40,17 @@ from .ctx import UNDER_WAY
 from .doorman import Doorman
 from .globals import _cv_request
 from .incoming import Receive
+from .known import OnLoop
 from .lazy import deferred
 from .lazy import is_stock
+from .lazy import stock
 from .lifespan import Lifespan
 from .loop import current_ending
 from .loop import exit_of_app
 from .loop import serving_loop
 from .threads import Hop
 from .threads import within
+from .wrappers_request import BegunRequest
 
 if t.TYPE_CHECKING:
     import asyncio
@@ -57,24 +60,6 @@ if t.TYPE_CHECKING:
 else:
     asyncio = deferred("asyncio", globals())
 
-#: The steps of the sync walk; where one is replaced, it must be called, and so the sync walk runs.
-STEPS = frozenset(
-    {
-        "wsgi_app",
-        "full_dispatch_request",
-        "preprocess_request",
-        "dispatch_request",
-        "finalize_request",
-        "process_response",
-        "handle_http_exception",
-        "handle_user_exception",
-        "handle_exception",
-        "do_teardown_request",
-        "do_teardown_appcontext",
-        "app_context",
-        "ensure_sync",
-    }
-)
 _OTHER_LOOP = (
     "The ASGI server runs this app on an event loop that is not asyncio's. Usually it was told to"
     " use Trio. Tell it to use asyncio or uvloop, or serve the app as WSGI."
@@ -83,9 +68,6 @@ _set_serving_loop = serving_loop.set
 
 # What a walk gives that has ended.
 _ENDED: t.Any = object()
-
-_own_steps_of = attrgetter(*sorted(STEPS))
-_steps_of = attrgetter("__call__", "__setattr__", *sorted(STEPS))
 
 
 class _NotYet:
@@ -107,11 +89,21 @@ class Asgi(Lifespan):
 
     if t.TYPE_CHECKING:
 
-        def __call__(self, environ: t.Any, start_response: t.Any, send: t.Any = None) -> t.Any: ...
+        def _look_at_steps(self) -> OnLoop: ...
 
         async def _answer_websocket(
             self, scope: Scope, receive: Receive, send: Send, doorman: Doorman
         ) -> None: ...
+
+    @stock
+    def __call__(self, environ: t.Any, start_response: t.Any, send: t.Any = None) -> t.Any:
+        """Answer a server: WSGI (:pep:`3333`) with two arguments, ASGI 3 with three.
+
+        Through :attr:`wsgi_app` or :attr:`asgi_app` and the middleware around it.
+        """
+        if send is None:
+            return self.wsgi_app(environ, start_response)
+        return self.asgi_app(environ, start_response, send)
 
     async def asgi_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application itself, and the place for middleware.
@@ -122,26 +114,20 @@ class Asgi(Lifespan):
 
             app.asgi_app = SomeMiddleware(app.asgi_app)
         """
-        doorman = self._known.doorman
-        # PERF: half of the time in which the loop itself tells that it runs here (Python 3.11).
-        if doorman is None or doorman.thread != get_ident() or not doorman.loop.is_running():
-            doorman = self._known.doorman = self._new_doorman()
-        _set_serving_loop(doorman.loop)
+        doorman = self._doorman_here()
         if scope["type"] != "http":
             return await self._answer_other(scope, receive, send, doorman)
-        environ = make_environ(scope)
+        on_loop = self._on_loop_now()
+        environ = begin_environ(scope) if on_loop.is_plain else make_environ(scope)
         # SECURITY: uvicorn begins with the next request on a line, perhaps another client's behind
         # a proxy, in the context in which this one's end was sent. It must not see what is in this.
         context = copy_context()
-        ctx = context.run(self._matched, environ) if self._streaming_rules else None
+        ctx = (
+            context.run(self._matched, environ, on_loop.is_plain) if self._streaming_rules else None
+        )
         if ctx is not None and getattr(ctx.request.url_rule, "stream_body", False):
             stream_body(receive, environ)  # The view begins while it is on the way.
-        elif (
-            environ["REQUEST_METHOD"] not in BODILESS
-            or "CONTENT_LENGTH" in environ
-            or "HTTP_TRANSFER_ENCODING" in environ
-            or environ["SERVER_PROTOCOL"] not in HTTP_1
-        ):
+        elif may_have_body(environ):
             # PERF: what announces no length seldom has a body: no coroutine for it, 2 % of a request.
             begun = None if "CONTENT_LENGTH" in environ else await receive()
             if begun != NO_BODY:
@@ -151,20 +137,23 @@ class Asgi(Lifespan):
                     return await refuse(send)
         answer = Answer(environ["wsgi.input"], receive, send, doorman)
         try:
-            walk = self._walk(ctx, environ, answer)
+            walk = self._walk(ctx, environ, answer, on_loop)
             awaited = context.run(next, walk, _ENDED)
             if awaited is not _ENDED:
+                context.run(_set_serving_loop, doorman.loop)
                 answer.watch_client()
                 await within(context, walk, awaited)
             body = answer.body
             if type(body) is not list:
+                context.run(_set_serving_loop, doorman.loop)
                 answer.watch_client()
                 body = await within(context, self._send_body(body, answer))
             last = body[0] if len(body) == 1 else b"".join(body)
             if len(last) > SENT_AT_ONCE:
                 answer.watch_client()
             if not answer.has_started:
-                await answer.start()
+                answer.has_started = True
+                await send(answer.opening)
             await send({"type": "http.response.body", "body": last})
         except asyncio.CancelledError:
             if not answer.client_is_gone:
@@ -187,15 +176,21 @@ class Asgi(Lifespan):
         most: t.Any = self.request_class.max_content_length
         return most if isinstance(most, int) else self.config["MAX_CONTENT_LENGTH"]
 
-    def _new_doorman(self) -> Doorman:
-        try:
-            return Doorman(asyncio.get_running_loop())
-        except RuntimeError:
-            raise RuntimeError(_OTHER_LOOP) from None
+    def _doorman_here(self) -> Doorman:
+        """The doorman of the loop that runs this."""
+        doorman = self._known.doorman
+        # PERF: half of the time in which the loop itself tells that it runs here (Python 3.11).
+        if doorman is None or doorman.thread != get_ident() or not doorman.loop.is_running():
+            try:
+                doorman = self._known.doorman = Doorman(asyncio.get_running_loop())
+            except RuntimeError:
+                raise RuntimeError(_OTHER_LOOP) from None
+        return doorman
 
     async def _answer_other(
         self, scope: Scope, receive: Receive, send: Send, doorman: Doorman
     ) -> None:
+        _set_serving_loop(doorman.loop)
         kind = scope["type"]
         if kind == "websocket":
             answer = self._answer_websocket
@@ -212,16 +207,23 @@ class Asgi(Lifespan):
 
     @coroutine
     def _walk(
-        self, ctx: RequestContext | None, environ: WSGIEnvironment, answer: Answer
+        self,
+        ctx: RequestContext | None,
+        environ: WSGIEnvironment,
+        answer: Answer,
+        on_loop: OnLoop,
     ) -> t.Generator[t.Any, t.Any, None]:
         """Walk, on the loop or in a worker thread, and give *answer* its body.
 
         PERF: a generator without a result, begun by ``next``: a coroutine would tell the one it has
         by an exception (4 % of a text's request).
         """
-        if self._may_walk_on_loop():
-            ctx = ctx or self._matched(environ)
+        if on_loop.is_possible:
+            ctx = ctx or self._matched(environ, on_loop.is_plain)
             if ctx is not None and self._walks_on_loop(ctx):
+                # PERF: here, where it is found as long as the request lasts. To set a variable for
+                # each request takes 2 % of one.
+                ctx._serving_loop = answer.loop
                 if self.config["DEBUG"]:
                     walk: t.Any = watched(self.wsgi_app_async, self)
                     work = walk(ctx, environ, answer.start_response)
@@ -234,12 +236,20 @@ class Asgi(Lifespan):
             ctx.request.routing_exception = None
             # Nor may what fails there hold it: its traceback holds this frame.
             ctx = None
+        if on_loop.is_plain:
+            complete_environ(environ)
         hop = self._in_thread(self._walk_in_thread, environ, answer, stop=answer.come)
         answer.body = yield from hop.__await__()
 
-    def _matched(self, environ: WSGIEnvironment) -> RequestContext | None:
+    def _matched(self, environ: WSGIEnvironment, is_plain: bool) -> RequestContext | None:
         try:
-            ctx = self.request_context(environ)
+            if is_plain:
+                request = BegunRequest(environ)
+                del request.environ  # It is completed when it is read.
+                request.json_module = self.json
+                ctx = RequestContext(self, environ, request)  # type: ignore[arg-type]
+            else:
+                ctx = self.request_context(environ)
             # PERF: what is for an app's own converters takes 2 % of a request.
             plan = getattr(self.url_map, "_plan", None)
             if plan is not None and not plan.has_own_converters:
@@ -264,6 +274,7 @@ class Asgi(Lifespan):
     ) -> list[bytes] | Chunks | None:
         """The WSGI application, middleware included; what remains to be sent of its answer."""
         current_ending.set(answer)
+        _set_serving_loop(answer.loop)
         cls: t.Any = type(self)
         # COMPAT: Sentry's SDK puts its middleware in the place of Flask.__call__.
         app = self.wsgi_app if is_stock(cls.__call__) else self
@@ -302,21 +313,12 @@ class Asgi(Lifespan):
 
     # Where to walk.
 
-    def _may_walk_on_loop(self) -> bool:
-        """Whether anything is async, and no step of the walk replaced.
-
-        What became async later, past the decorators, may be overlooked here and in
-        :meth:`_walks_on_loop`: then a thread waits for it, and it runs on the loop all the same.
-        """
-        # PERF: a fifth of asking each step and function.
-        count = len(self.view_functions)
-        steps = _steps_of(type(self))
-        known = self._known.loop_is_possible
-        if known[0] != count or known[1] != steps:
-            is_possible = all(map(is_stock, (*steps, *_own_steps_of(self))))
-            known = count, steps, is_possible and any(map(may_be_awaited, self._functions()))
-            self._known.loop_is_possible = known
-        return known[2]
+    def _on_loop_now(self) -> OnLoop:
+        """Whether walks may be walks on the loop, looked at anew where that may have changed."""
+        on_loop = self._known.on_loop
+        if on_loop.count != len(self.view_functions) or not on_loop.still_holds():
+            on_loop = self._known.on_loop = self._look_at_steps()
+        return on_loop
 
     def _functions(self) -> Iterable[t.Any]:
         """Every function a walk could meet."""
@@ -333,8 +335,7 @@ class Asgi(Lifespan):
             funcs = chain((view,), self._hooks((None, *ctx.request.blueprints)))
             known = view, any(map(may_be_awaited, funcs))
             self._known.loop_walks[endpoint] = known
-        # A context of the app's own may have a push and a pop of its own, which are sync.
-        return known[1] and type(ctx) is RequestContext
+        return known[1]
 
     def _hooks(self, names: tuple[str | None, ...]) -> Iterable[t.Any]:
         registries: tuple[t.Mapping[t.Any, t.Iterable[t.Any]], ...] = (

@@ -186,7 +186,8 @@ class Answer(Ending):
             if self.to_close is not None and hasattr(self.to_close, "close"):
                 self.to_close.close()
         finally:
-            self._body.close()
+            if self._body is not None:
+                self._body.close()
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: t.Any = None

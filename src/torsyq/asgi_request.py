@@ -24,11 +24,32 @@ if t.TYPE_CHECKING:
 
 Scope = t.MutableMapping[str, t.Any]
 
+# The headers that the walk itself asks for, by their keys in the environment.
+_ASKED_FOR = frozenset(
+    {
+        "CONTENT_LENGTH",
+        "CONTENT_TYPE",
+        "HTTP_COOKIE",
+        "HTTP_HOST",
+        "HTTP_TRANSFER_ENCODING",
+        "HTTP_UPGRADE",
+    }
+)
 _unnamed = {"CONTENT_TYPE", "CONTENT_LENGTH"}
 
 
 def make_environ(scope: Scope) -> WSGIEnvironment:
     """The WSGI environment (:pep:`3333`) of an ASGI connection, but for its body."""
+    environ = begin_environ(scope)
+    complete_environ(environ)
+    return environ
+
+
+def begin_environ(scope: Scope) -> WSGIEnvironment:
+    """What a walk on the event loop asks for of the environment.
+
+    PERF: nobody reads the rest of most requests: 9 % of a text's, more where a browser sends more headers.
+    """
     path: str = scope["path"]
     try:
         environ = _environs[_place_of(scope)].copy()
@@ -39,32 +60,26 @@ def make_environ(scope: Scope) -> WSGIEnvironment:
         path = _below(scope["root_path"].rstrip("/"), path)
     environ["asgi.scope"] = scope
     environ["PATH_INFO"] = path if path.isascii() else _bytes_of_path(environ, path)
-    environ["wsgi.input"] = BytesIO()
     environ["wsgi.errors"] = sys.stderr
-    query = ""
     if raw_query:
-        query = environ["QUERY_STRING"] = raw_query.decode("latin-1")
+        environ["QUERY_STRING"] = raw_query.decode("latin-1")
+    _put_headers(environ, scope["headers"], _asked_for)
+    return environ
+
+
+def complete_environ(environ: WSGIEnvironment) -> None:
+    """Put what is left into an environment that :func:`begin_environ` made."""
+    scope = environ["asgi.scope"]
     raw_path = scope.get("raw_path")
     if raw_path is not None:
-        uri = raw_path.decode("latin-1")
-        if "?" in uri:
-            uri = uri.partition("?")[0]
+        uri, query = raw_path.decode("latin-1").partition("?")[0], environ["QUERY_STRING"]
         environ["REQUEST_URI"] = environ["RAW_URI"] = f"{uri}?{query}" if query else uri
     client = scope.get("client")
     if client is not None:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
-    # PERF: what is seldom (no name known, a name twice) is seen at the end: a tenth of the whole
-    # environment.
-    names, headers = _environ_names, scope["headers"]
-    count = len(environ) + len(headers)
-    try:
-        for raw_name, raw_value in headers:
-            environ[names[raw_name]] = raw_value.decode("latin-1")
-    except KeyError:
-        count = -1
-    if len(environ) != count:
-        _put_one_by_one(environ, headers)
-    return environ
+    if environ["wsgi.input"] is None:
+        environ["wsgi.input"] = BytesIO()
+    _put_headers(environ, scope["headers"], _others)
 
 
 # What the environments of a place's requests have in common.
@@ -152,47 +167,83 @@ def _bytes_of_path(environ: WSGIEnvironment, path: str) -> str:
     return path.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
-def _put_one_by_one(environ: WSGIEnvironment, headers: t.Iterable[tuple[bytes, bytes]]) -> None:
-    put: dict[str, str] = {}
+# The environment's keys for the names of headers; None for those that are not of this kind.
+_Keys = dict[bytes, str | None]
+_asked_for: _Keys = {}
+_others: _Keys = {}
+
+
+def _put_headers(
+    environ: WSGIEnvironment, headers: t.Iterable[tuple[bytes, bytes]], keys: _Keys
+) -> None:
+    """Put the headers that there are keys for.
+
+    PERF: what is seldom (no name known, a name twice) is seen at the end: 10 headers in 0.8 us
+    instead of 2.7.
+    """
+    count = len(environ)
+    try:
+        for raw_name, raw_value in headers:
+            key = keys[raw_name]
+            if key is not None:
+                environ[key] = raw_value.decode("latin-1")
+                count += 1
+    except KeyError:
+        count = -1
+    if len(environ) != count:
+        environ.update(_joined(headers, keys is _asked_for))
+
+
+def _joined(headers: t.Iterable[tuple[bytes, bytes]], are_asked_for: bool) -> dict[str, str]:
+    found: dict[str, str] = {}
     for raw_name, raw_value in headers:
-        name, value = _environ_name(raw_name), raw_value.decode("latin-1")
-        if name in put:
-            put[name] += ("; " if name == "HTTP_COOKIE" else ",") + value
-        elif name is not None:
-            put[name] = value
-    environ.update(put)
+        key, value = _key_of(raw_name), raw_value.decode("latin-1")
+        if key is None or (key in _ASKED_FOR) is not are_asked_for:
+            continue
+        if key in found:
+            value = f"{found[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{value}"
+        found[key] = value
+    return found
 
 
-# PERF: the environment's keys for the names of headers: 10 take 0.8 us instead of 2.7.
-_environ_names: dict[bytes, str] = {}
-
-
-def _environ_name(raw_name: bytes) -> str | None:
+def _key_of(raw_name: bytes) -> str | None:
     # SECURITY: "X_Forwarded_For" would pass for "X-Forwarded-For", which proxies guard. So would
     # a name with "ß", whose capital is "SS".
     if b"_" in raw_name or not raw_name.isascii():
         return None
     name = raw_name.decode("latin-1").upper().replace("-", "_")
-    if name not in _unnamed:
-        name = f"HTTP_{name}"
+    key = name if name in _unnamed else f"HTTP_{name}"
     # SECURITY: clients could fill the memory with names.
-    if len(_environ_names) < NAMES_KEPT and len(raw_name) <= LONGEST_NAME_KEPT:
-        _environ_names[raw_name] = name
-    return name
+    if len(_others) < NAMES_KEPT and len(raw_name) <= LONGEST_NAME_KEPT:
+        is_asked_for = key in _ASKED_FOR
+        _asked_for[raw_name] = key if is_asked_for else None
+        _others[raw_name] = None if is_asked_for else key
+    return key
 
 
 #: The message of a request without a body.
 NO_BODY: Message = {"type": "http.request", "body": b"", "more_body": False}
 
-#: The methods whose requests have no body unless they announce one, and where that holds.
-#:
-#: PERF: to be told by a message that there is no body is 2 % of a request, without the server's
-#: part in it.
-#:
-#: COMPAT: HTTP/1 announces each body (:rfc:`9112#section-6.3`), but what hands other things over
-#: as HTTP/1 (AWS Lambda's events) need not. So that is relied on for two methods alone.
-BODILESS = {"GET", "HEAD"}
-HTTP_1 = {"HTTP/1.1", "HTTP/1.0"}
+# The methods whose requests have no body unless they announce one, and where that holds.
+_BODILESS = {"GET", "HEAD"}
+_HTTP_1 = {"HTTP/1.1", "HTTP/1.0"}
+
+
+def may_have_body(environ: WSGIEnvironment) -> bool:
+    """Whether a request's body must be asked for.
+
+    PERF: to be told by a message that there is none is 2 % of a request, without the server's part
+    in it.
+
+    COMPAT: HTTP/1 announces each body (:rfc:`9112#section-6.3`), but what hands other things over
+    as HTTP/1 (AWS Lambda's events) need not. So that is relied on for two methods alone.
+    """
+    return (
+        environ["REQUEST_METHOD"] not in _BODILESS
+        or "CONTENT_LENGTH" in environ
+        or "HTTP_TRANSFER_ENCODING" in environ
+        or environ["SERVER_PROTOCOL"] not in _HTTP_1
+    )
 
 
 async def receive_body(
@@ -219,8 +270,6 @@ async def receive_body(
     # PERF: hypercorn tells of the end in a message of its own, after one with all that was announced.
     # Not to wait for it, and no file of pieces, is a seventh of a small body's request.
     if not message.get("more_body", False) or len(body) == length:
-        if not body:
-            return
         environ["wsgi.input"] = BytesIO(body)
         size = len(body)
     else:

@@ -42,6 +42,8 @@ from .signals import appcontext_tearing_down
 from .signals import request_tearing_down
 
 if t.TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.routing import MapAdapter
 
@@ -142,7 +144,7 @@ def when_over(ctx: RequestContext, begin: t.Callable[[], object]) -> None:
 
     Under ASGI that is when its answer has been sent, else when *ctx* has gone.
     """
-    environ = ctx.request.environ
+    environ = ctx.request._environ
     is_asgi = environ.get(UNDER_WAY, False)
     waiting: list[t.Callable[[], object]] = (
         environ.setdefault(BACKGROUND, []) if is_asgi else vars(ctx).setdefault("_background", [])
@@ -183,6 +185,8 @@ class RequestContext(_Pushable):
 
     # What is to begin when this has gone. An instance has its own when something is added.
     _background: list[t.Callable[[], object]] = []
+    # The event loop of the server that this came from, where the walk goes on it.
+    _serving_loop: AbstractEventLoop | None = None
     #: The messages that were flashed; None until they are first read.
     flashes: list[tuple[str, str]] | None = None
 
@@ -320,7 +324,7 @@ class RequestContext(_Pushable):
             found = None
             if self._has_plain_url:
                 # The constructor saw that the map is ours; of an odd host it tells nothing.
-                found = self.app.url_map.lookup(request.environ)  # type: ignore[attr-defined]
+                found = self.app.url_map.lookup(request._environ)  # type: ignore[attr-defined]
             if found is None and self.url_adapter is not None:
                 found = self.url_adapter.match(return_rule=True)
             if found is not None:
@@ -356,22 +360,31 @@ class RequestContext(_Pushable):
         if self._has_plain_url or self.url_adapter is not None:
             self.match_request()
 
+    def _push_at_once(self) -> bool:
+        """:meth:`push_async` where it waits for nothing; False where it might, and nothing is done.
+
+        That is the first push of a request that was matched to decide on the walk.
+        """
+        app = self.app
+        if (
+            _pushed_app_context(None) is not None
+            or _current_request_context(None) is not None
+            or self._has_app_ctx
+            or not app._known.plain_contexts
+            or appcontext_pushed.receivers
+            or not getattr(app.session_interface, "_lazy", False)
+        ):
+            return False
+        self._pushes = _enter_request_context(self), _unseen, None
+        self._pushed = True
+        return True
+
     async def push_async(self) -> None:
         """:meth:`push` on the event loop."""
         app = self.app
-        if (
-            _pushed_app_context(None) is None
-            and _current_request_context(None) is None
-            and not self._has_app_ctx
-            and self._pushes is None
-            and app._known.plain_contexts
-            and not appcontext_pushed.receivers
-        ):
-            app_ctx = _unseen  # Nothing is current, and this was not pushed before.
-        else:
-            app_ctx = self._app_ctx_to_push()
-            if app_ctx is not None:
-                await app_ctx.push_async()
+        app_ctx = self._app_ctx_to_push()
+        if app_ctx is not None:
+            await app_ctx.push_async()
 
         self._pushes = _enter_request_context(self), app_ctx, self._pushes
         self._pushed = True
@@ -408,8 +421,7 @@ class RequestContext(_Pushable):
             _leave_request_context(token)
             if is_last:
                 # What the request holds and is held by would wait for the collector.
-                environ = request.environ
-                environ["werkzeug.request"] = None
+                request._environ["werkzeug.request"] = None
                 error = request.routing_exception
                 if error is not None and error is not exc:
                     error.__traceback__ = error.__context__ = error.__cause__ = None
@@ -453,8 +465,7 @@ class RequestContext(_Pushable):
             _leave_request_context(token)
             if is_last:
                 # What the request holds and is held by would wait for the collector.
-                environ = request.environ
-                environ["werkzeug.request"] = None
+                request._environ["werkzeug.request"] = None
                 error = request.routing_exception
                 if error is not None and error is not exc:
                     error.__traceback__ = error.__context__ = error.__cause__ = None

@@ -16,12 +16,14 @@ from types import ModuleType
 _SOURCES: dict[str, dict[str, str]] = {
     "app": {
         "App": ".sansio.app",
+        "AppContext": ".ctx_app",
         "BadRequestKeyError": "werkzeug.exceptions",
         "BaseResponse": "werkzeug.wrappers:Response",
         "Environment": ".templating",
         "HTTPException": "werkzeug.exceptions",
         "Headers": "werkzeug.datastructures",
         "InternalServerError": "werkzeug.exceptions",
+        "RequestContext": ".ctx",
         "RequestRedirect": "werkzeug.routing",
         "RoutingException": "werkzeug.routing",
         "Rule": "werkzeug.routing",

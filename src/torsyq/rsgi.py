@@ -63,10 +63,6 @@ class Spoken:
 class Rsgi(Asgi):
     """The part of :class:`.Flask` that granian calls with ``--interface rsgi``."""
 
-    if t.TYPE_CHECKING:
-
-        def __call__(self, environ: t.Any, start_response: t.Any, send: t.Any = None) -> t.Any: ...
-
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start serving: see :meth:`.before_serving`."""
         loop.run_until_complete(self._on(loop, self.startup))
