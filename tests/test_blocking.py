@@ -9,6 +9,7 @@ import threading
 import time
 import typing as t
 import weakref
+from functools import partial
 from types import FunctionType
 
 import pytest
@@ -51,6 +52,28 @@ def test_who_blocks_the_loop_is_told_by_file_and_line(
     line = int(record.message.partition(f"{__file__}:")[2].partition(",")[0])
     assert line_of(view) < line <= line_of(view) + 5
     assert "view()" in record.message
+
+
+@pytest.mark.parametrize("module", ["pytest", "nowhere"])
+def test_code_that_a_package_makes_at_run_time_is_the_package_s(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture, module: str
+) -> None:
+    """As SQLAlchemy's, where it waits for a connection; the line in the app is named.
+
+    What nobody's module made, as what is typed at a prompt, is the app's.
+    """
+    app.debug = True
+    names: dict[str, t.Any] = {"__name__": module, "wait": partial(threading.Event().wait, 0.6)}
+    exec(compile("def made():\n    wait()\n", "<made>", "exec"), names)
+
+    @app.get("/")
+    async def view() -> str:
+        names["made"]()
+        return "done"
+
+    client.get("/")
+    (record,) = [r for r in caplog.records if "blocked" in r.message]
+    assert (f"{__file__}:" if module == "pytest" else "<made>:") in record.message
 
 
 @pytest.mark.parametrize("kind", ["stream", "websocket"])

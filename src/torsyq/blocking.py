@@ -151,7 +151,19 @@ def _frame_of_app(frame: FrameType) -> FrameType:
     """The innermost call that is neither Python's, nor an installed package's, nor Torsyq's."""
     inner: FrameType | None = frame
     while inner is not None:
-        if not inner.f_code.co_filename.startswith(_not_the_apps()):
+        if not _file_of(inner).startswith(_not_the_apps()):
             return inner
         inner = inner.f_back
     return frame
+
+
+def _file_of(frame: FrameType) -> str:
+    """Where the code is from. What was made at run time is from where its module is.
+
+    COMPAT: SQLAlchemy, where it waits for a connection, is in such code.
+    """
+    name = frame.f_code.co_filename
+    if not name.startswith("<"):
+        return name
+    module = sys.modules.get(frame.f_globals.get("__name__", ""))
+    return getattr(module, "__file__", None) or name
