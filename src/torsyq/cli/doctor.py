@@ -13,6 +13,7 @@ import typing as t
 
 import click
 
+from ..interface import better_on_asgi
 from ._discovery import NoAppException
 from ._doctor_finding import Finding
 from ._doctor_imports import about_failed_import
@@ -53,8 +54,9 @@ def doctor_command(ctx: click.Context, app_import: str | None, as_json: bool) ->
 
     Tells which extensions it uses and what the parity report says of each, which names of Flask
     or Werkzeug they and the app want that are not there, rules that no request reaches, views that
-    do not fit their rules, and url_for in templates to endpoints that do not exist. The exit
-    status is 1 when there are problems; hints alone leave it 0.
+    do not fit their rules, url_for in templates to endpoints that do not exist, and pools of
+    connections that async views may use up. The exit status is 1 when there are problems; hints
+    alone leave it 0.
     """
     report = examine(app_import or named_app(ctx))
     click.echo(as_data(report) if as_json else encodable(as_text(report)))
@@ -80,7 +82,7 @@ def examine(app_import: str | None) -> Report:
     findings = _about_extensions(extensions) + about_names("the app", own_sources(app))
     # Its converters and loaders of templates may ask for the app, as they can within a request.
     with app.app_context():
-        findings += about_routes(app) + about_templates(app)
+        findings += about_routes(app) + about_templates(app) + about_pools(app)
     return Report(app_import or app.name, extensions, findings)
 
 
@@ -90,6 +92,31 @@ def _about_extensions(extensions: list[Extension]) -> list[Finding]:
         for extension in extensions
         for finding in about_names(extension.name, extension.files)
     ]
+
+
+def about_pools(app: Flask) -> list[Finding]:
+    """Pools of Flask-SQLAlchemy's in which the event loop may wait for a connection."""
+    if not {"async views", "async hooks"}.intersection(better_on_asgi(app)):
+        return []
+    findings = []
+    engines = getattr(app.extensions.get("sqlalchemy"), "engines", {})
+    for bind, engine in engines.items():
+        # Nothing public tells it. Other kinds of pools have none, and no limit is -1.
+        overflow = getattr(engine.pool, "_max_overflow", -1)
+        if overflow >= 0:
+            about = "SQLAlchemy's pool" + (f" of {bind!r}" if bind else "")
+            place = "SQLALCHEMY_BINDS" if bind else "SQLALCHEMY_ENGINE_OPTIONS"
+            limit = _number(engine.pool.size() + overflow, "connection")
+            text = (
+                f"it has {limit}. When as many async views await something while they hold one, the"
+                " next query stops the whole process, until 'pool_timeout' is over."
+            )
+            remedy = (
+                "End the transaction before they await, with db.session.commit(), or have the pool"
+                f" open as many as it takes, with 'max_overflow': -1 in {place}."
+            )
+            findings.append(Finding("hint", about, text, remedy))
+    return findings
 
 
 def own_sources(app: Flask) -> list[pathlib.Path]:
