@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 import threading
 import traceback
@@ -46,6 +45,7 @@ from .asgi import Message
 from .asgi import scope
 from .asgi import until
 from .calls import Calls
+from .freed import freed
 
 colour: ContextVar[str] = ContextVar("colour", default="none")
 
@@ -1636,7 +1636,6 @@ def test_a_request_that_matches_nothing_is_freed_without_the_cycle_collector(
     app: Flask, streaming: bool
 ) -> None:
     """Where some view is async, it is matched before it is known where it is to walk."""
-    seen: list[weakref.ref[Request]] = []
 
     class Watched(Request):
         def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
@@ -1653,18 +1652,12 @@ def test_a_request_that_matches_nothing_is_freed_without_the_cycle_collector(
         async def index() -> str:
             return ""
 
-    gc.disable()
-    try:
+    with freed(2) as seen:
         assert get(app, "/nowhere").status == 404
-        assert len(seen) == 2
-        assert [ref() for ref in seen] == [None, None]
-    finally:
-        gc.enable()
 
 
 def test_a_request_is_freed_though_the_error_of_its_stream_is_held(app: Flask) -> None:
     """As a server may hold it, or a cycle in what the app did."""
-    seen: list[weakref.ref[Request]] = []
 
     class Watched(Request):
         def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
@@ -1682,14 +1675,9 @@ def test_a_request_is_freed_though_the_error_of_its_stream_is_held(app: Flask) -
         yield "begun"
         raise ZeroDivisionError
 
-    gc.disable()
-    try:
-        with pytest.raises(ZeroDivisionError) as caught:
-            get(app, "/broken")
-        assert [ref() for ref in seen] == [None, None]
-        del caught
-    finally:
-        gc.enable()
+    with freed(2) as seen, pytest.raises(ZeroDivisionError) as caught:
+        get(app, "/broken")
+    assert caught.value.__traceback__ is not None
 
 
 def test_a_stream_that_cannot_be_sent_is_closed_though_the_client_leaves_meanwhile(
@@ -1736,7 +1724,6 @@ def test_an_upload_that_breaks_off_is_freed_without_the_cycle_collector(
     app: Flask, streaming: bool, begun: bool
 ) -> None:
     """Where a view takes bodies as they come, requests are matched before their bodies are here."""
-    seen: list[weakref.ref[t.Any]] = []
 
     class Watched(Request):
         def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
@@ -1755,17 +1742,11 @@ def test_an_upload_that_breaks_off_is_freed_without_the_cycle_collector(
         upload.disconnect()
         return await upload.run()
 
-    gc.disable()
-    try:
+    with freed(int(streaming)) as seen:
         assert asyncio.run(breaking_off()).status == 400
-        assert [ref() for ref in seen] == [None] * streaming
-    finally:
-        gc.enable()
 
 
 def test_a_request_that_the_server_cancels_is_freed_without_the_cycle_collector(app: Flask) -> None:
-    seen: list[weakref.ref[t.Any]] = []
-
     @app.get("/")
     async def index() -> str:
         seen.append(weakref.ref(request._get_current_object()))  # type: ignore[attr-defined]
@@ -1778,12 +1759,8 @@ def test_a_request_that_the_server_cancels_is_freed_without_the_cycle_collector(
         await asyncio.wait([task])
         assert task.cancelled()
 
-    gc.disable()
-    try:
+    with freed() as seen:
         asyncio.run(cancelling())
-        assert [ref() for ref in seen] == [None]
-    finally:
-        gc.enable()
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -1817,13 +1794,8 @@ def test_a_request_whose_client_is_listened_to_is_freed_without_the_cycle_collec
         it.receive = receive  # type: ignore[method-assign]
         return await it.run()
 
-    seen: list[weakref.ref[t.Any]] = []
-    gc.disable()
-    try:
+    with freed() as seen:
         assert asyncio.run(visit()).body == b"x"
-        assert [ref() for ref in seen] == [None]
-    finally:
-        gc.enable()
 
 
 async def exchange_in_task(app: Flask, path: str) -> BaseException | None:

@@ -1721,5 +1721,3 @@ def test_nothing_remains_of_a_connection(end: str) -> None:
 
     with freed() as kept:
         client()
-        # The thread that saved the session lets go of it in its own time.
-        until("the websocket to be freed", lambda: kept[0]() is None)
