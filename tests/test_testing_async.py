@@ -263,6 +263,54 @@ def test_a_get_that_was_sent_nothing_has_no_body(app: Flask) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("stays", [False, True])
+@pytest.mark.parametrize("stream_body", [False, True])
+def test_the_view_of_a_get_begins_without_being_asked_for_an_answer(
+    app: Flask, stays: bool, stream_body: bool
+) -> None:
+    """As for a real client, which goes away before it was answered: the view is cancelled."""
+    events: list[str] = []
+
+    @app.get("/", stream_body=stream_body)
+    async def view() -> str:
+        if stream_body:
+            assert [piece async for piece in t.cast("t.Any", request.stream)] == []
+        events.append("begun")
+        try:
+            return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+        finally:
+            events.append("ended")
+
+    async def run() -> None:
+        async with app.async_test_client().request("/") as connection:
+            if stays:
+                await until(lambda: events)
+            await connection.disconnect()
+            await until(lambda: "ended" in events)
+
+    asyncio.run(run())
+    assert events == ["begun", "ended"]
+
+
+def test_nothing_can_be_sent_to_a_view_that_has_begun_without_a_body(app: Flask) -> None:
+    begun = asyncio.Event()
+
+    @app.get("/")
+    async def view() -> str:
+        begun.set()
+        return "here"
+
+    async def run() -> None:
+        async with app.async_test_client().request("/") as connection:
+            await begun.wait()
+            await connection.send_complete()
+            with pytest.raises(RuntimeError, match="complete"):
+                await connection.send(b"late")
+            assert await connection.receive() == b"here"
+
+    asyncio.run(run())
+
+
 def test_an_answer_is_asked_for_before_the_connection_ends(app: Flask) -> None:
     """Who leaves the block goes away. An empty answer after it would be taken for the app's own."""
 

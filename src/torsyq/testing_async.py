@@ -66,18 +66,29 @@ class WebsocketDisconnectError(Exception):
 class _Conversation:
     """One call of the app, and the messages both ways."""
 
-    def __init__(self, app: Flask, scope: Message) -> None:
+    def __init__(
+        self, app: Flask, scope: Message, when_asked: t.Callable[[], object] = bool
+    ) -> None:
+        """Call the app.
+
+        :param when_asked: called before the app is given a message.
+        """
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
         self._from_app: asyncio.Queue[Message] = asyncio.Queue()
-        call = app(scope, self._to_app.get, self._from_app.put)
+
+        async def give() -> Message:
+            when_asked()
+            return await self._to_app.get()
+
+        call = app(scope, give, self._from_app.put)
         self._task: asyncio.Task[None] = asyncio.ensure_future(call)
         self._task.add_done_callback(self._say_that_it_ended)
 
     def _say_that_it_ended(self, task: asyncio.Task[None]) -> None:
         self._from_app.put_nowait({"type": "ended"})
 
-    async def tell(self, kind: str, **values: t.Any) -> None:
-        await self._to_app.put({"type": kind, **values})
+    def tell(self, kind: str, **values: t.Any) -> None:
+        self._to_app.put_nowait({"type": kind, **values})
 
     async def hear(self) -> Message:
         """The next message of the app; one of the type ``ended`` when it has returned.
@@ -105,7 +116,8 @@ class _Conversation:
 class HTTPConnection:
     """A request that is sent, and a response that is received, piece by piece.
 
-    Made by :meth:`AsyncClient.request`.
+    Made by :meth:`AsyncClient.request`. A ``GET`` or ``HEAD`` that is not sent something at once is
+    complete: it has no body, and its view begins.
     """
 
     def __init__(self, app: Flask, request: Request, keep: Keep) -> None:
@@ -113,6 +125,7 @@ class HTTPConnection:
         self._request = request
         self._keep = keep
         self._sent = False
+        self._is_complete = False
         self._left = False
         #: The status, when the first piece has been received.
         self.status_code: int | None = None
@@ -122,8 +135,18 @@ class HTTPConnection:
     async def __aenter__(self) -> t.Self:
         # HTTP/1 would have to announce that a body follows.
         scope = make_scope(self._request.environ) | {"http_version": "2"}
-        self._conversation = _Conversation(self._app, scope)
+        self._conversation = _Conversation(self._app, scope, self._complete_if_bodiless)
         return self
+
+    def _complete_if_bodiless(self) -> None:
+        if not self._sent and self._request.method in {"GET", "HEAD"}:
+            self._complete()
+
+    def _complete(self) -> None:
+        self._sent = True
+        if not self._is_complete:
+            self._is_complete = True
+            self._conversation.tell("http.request", body=b"", more_body=False)
 
     async def __aexit__(
         self,
@@ -133,29 +156,35 @@ class HTTPConnection:
     ) -> None:
         self._left = True
         if exc_type is None:
-            await self._conversation.tell("http.disconnect")
+            await self.disconnect()
             await self._conversation.end()
         else:
             await self._conversation.cancel()
 
     async def send(self, data: bytes) -> None:
-        """Send a piece of the body."""
+        """Send a piece of the body.
+
+        :raises RuntimeError: the request is complete.
+        """
+        if self._is_complete:
+            raise RuntimeError(
+                "The request is complete, and the view may have begun. A 'GET' is complete where it"
+                " is not sent something at once: send the body's first piece before you wait."
+            )
         self._sent = True
-        await self._conversation.tell("http.request", body=data, more_body=True)
+        self._conversation.tell("http.request", body=data, more_body=True)
 
     async def send_complete(self) -> None:
         """Send the end of the body."""
-        self._sent = True
-        await self._conversation.tell("http.request", body=b"", more_body=False)
+        self._complete()
 
     async def disconnect(self) -> None:
         """Go away, as a client does that is closed."""
-        await self._conversation.tell("http.disconnect")
+        self._complete_if_bodiless()
+        self._conversation.tell("http.disconnect")
 
     async def receive(self) -> bytes:
         """The next piece of the response's body; empty at its end.
-
-        A ``GET`` or ``HEAD`` that was sent nothing before is complete: it has no body.
 
         :raises RuntimeError: the ``async with`` block was left, and so the connection.
         """
@@ -163,8 +192,6 @@ class HTTPConnection:
             raise RuntimeError(
                 "The connection was left. Ask for what the app answers inside its 'async with' block."
             )
-        if not self._sent and self._request.method in {"GET", "HEAD"}:
-            await self.send_complete()
         while True:
             message = await self._conversation.hear()
             if message["type"] == "http.response.start":
@@ -211,7 +238,7 @@ class WebsocketConnection:
         del scope["method"]
         self._conversation = _Conversation(self._app, scope)
         try:
-            await self._conversation.tell("websocket.connect")
+            self._conversation.tell("websocket.connect")
             await self._shake_hands()
         except BaseException:
             await self._conversation.cancel()
@@ -250,7 +277,7 @@ class WebsocketConnection:
     async def send(self, data: str | bytes) -> None:
         """Send a message: text or bytes."""
         key = "text" if isinstance(data, str) else "bytes"
-        await self._conversation.tell("websocket.receive", **{key: data})
+        self._conversation.tell("websocket.receive", **{key: data})
 
     async def send_json(self, data: t.Any) -> None:
         """Send a message of JSON, as text."""
@@ -277,7 +304,7 @@ class WebsocketConnection:
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the WebSocket."""
-        await self._conversation.tell("websocket.disconnect", code=code, reason=reason)
+        self._conversation.tell("websocket.disconnect", code=code, reason=reason)
 
     async def disconnect(self) -> None:
         """Go away without closing."""
@@ -421,7 +448,7 @@ class AsyncClient:
                 self.application._got_first_request = False
 
     async def _pass(self, phase: str) -> None:
-        await self._lifespan.tell(f"lifespan.{phase}")
+        self._lifespan.tell(f"lifespan.{phase}")
         message = await self._lifespan.hear()
         if message["type"] != f"lifespan.{phase}.complete":
             await self._lifespan.end()
@@ -469,7 +496,7 @@ async def _exchange(app: Flask, environ: WSGIEnvironment) -> tuple[int, Headers,
     for start in range(0, len(body) or 1, _PIECE):
         end = start + _PIECE
         piece = body[start:end]
-        await conversation.tell("http.request", body=piece, more_body=end < len(body))
+        conversation.tell("http.request", body=piece, more_body=end < len(body))
     status, headers, pieces = 0, Headers(), deque[bytes]()
     while (message := await conversation.hear())["type"] != "ended":
         if message["type"] == "http.response.start":
