@@ -1594,6 +1594,146 @@ ISOLATED = isolation_app()
 ISOLATED.config["PROPAGATE_EXCEPTIONS"] = True
 
 
+PLACES = ["hook", "async hook", "view", "helper", "task", "pieces", "after", "teardown"]
+
+
+class Marks:
+    """Sets :data:`colour` to the request's name in the places it asks for, and looks everywhere."""
+
+    def __init__(self) -> None:
+        self.app = app = Flask("marks")
+        app.config["PROPAGATE_EXCEPTIONS"] = True
+        self.left: list[asyncio.Task[None]] = []
+        app.before_request(lambda: self.at("hook"))
+        app.after_request(self.after)
+        app.teardown_request(lambda error: self.at("teardown"))
+        app.add_url_rule("/sync", view_func=self.sync_view)
+        app.add_url_rule("/async", view_func=self.view)
+        app.add_url_rule("/pieces", view_func=self.pieces)
+        app.add_url_rule("/async-pieces", view_func=self.async_pieces)
+
+    def at(self, place: str) -> None:
+        assert colour.get() in {"none", request.args["name"]}, place
+        if place in request.args.getlist("in"):
+            colour.set(request.args["name"])
+
+    async def hook(self) -> None:
+        self.at("async hook")
+
+    def after(self, response: Response) -> Response:
+        self.at("after")
+        return response
+
+    def sync_view(self) -> str:
+        self.at("view")
+        return "done"
+
+    async def task(self) -> None:
+        for _ in range(3):
+            self.at("task")
+            await asyncio.sleep(0)
+
+    async def view(self) -> str:
+        self.at("view")
+        await asyncio.to_thread(self.at, "helper")
+        await asyncio.create_task(self.task())
+        self.left.append(asyncio.create_task(self.task()))
+        return "done"
+
+    def pieces(self) -> t.Any:
+        def pieces() -> t.Iterator[str]:
+            for piece in "do", "ne":
+                self.at("pieces")
+                yield piece
+            self.at("pieces")
+
+        self.at("view")
+        return stream_with_context(pieces())
+
+    async def async_pieces(self) -> t.Any:
+        async def pieces() -> t.AsyncIterator[str]:
+            for piece in "do", "ne":
+                self.at("pieces")
+                yield piece
+                await asyncio.to_thread(self.at, "helper")
+            await asyncio.create_task(self.task())
+            self.at("pieces")
+
+        self.at("view")
+        return stream_with_context(pieces())
+
+
+class Pipelined(Exchange):
+    """Calls *then* in the context in which the answer's end is sent, as uvicorn does."""
+
+    def __init__(self, app: Flask, scope: Message, then: t.Callable[[], object]) -> None:
+        super().__init__(app, scope)
+        self.then = then
+
+    async def send(self, message: Message) -> None:
+        await super().send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self.then()
+
+
+async def answer_all(app: Flask, queries: dict[str, str], in_one_task: bool) -> None:
+    """Requests of one connection: each begins where the one before has ended."""
+    exchanges: list[Exchange] = []
+    tasks: list[asyncio.Task[Exchange]] = []
+    waiting = iter(queries.items())
+
+    def begin() -> None:
+        for query, path in waiting:
+            it = Pipelined(app, scope(path, query_string=query.encode()), begin)
+            it.tell()
+            tasks.append(asyncio.create_task(it.run()))
+            return
+
+    if in_one_task:
+        for query, path in waiting:
+            exchanges.append(await exchange(app, path, query_string=query.encode()))
+    else:
+        begin()
+        for number in range(len(queries)):
+            exchanges.append(await tasks[number])
+    assert [it.body for it in exchanges] == [b"done"] * len(queries)
+
+
+A_REQUEST = st.tuples(
+    st.sampled_from(["/sync", "/async", "/pieces", "/async-pieces"]),
+    st.lists(st.sampled_from(PLACES), min_size=1, max_size=3, unique=True),
+)
+
+
+@pytest.mark.parametrize("has_async_hook", [False, True])
+@pytest.mark.parametrize("in_one_task", [False, True])
+@settings(max_examples=30)
+@given(lines=st.lists(st.lists(A_REQUEST, min_size=2, max_size=4), min_size=1, max_size=3))
+def test_a_context_variable_is_not_seen_by_the_next_request_on_the_line(
+    has_async_hook: bool, in_one_task: bool, lines: list[list[tuple[str, list[str]]]]
+) -> None:
+    """Wherever it is set: in hooks, views, streams, helper functions in threads, tasks."""
+    marks = MARKS[has_async_hook]
+    marks.left.clear()
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as group:
+            for line, requests in enumerate(lines):
+                queries = {
+                    f"name={line}.{number}&{'&'.join(f'in={place}' for place in places)}": path
+                    for number, (path, places) in enumerate(requests)
+                }
+                group.create_task(answer_all(marks.app, queries, in_one_task))
+        await asyncio.gather(*marks.left)
+
+    asyncio.run(run())
+    assert colour.get() == "none"
+
+
+MARKS = [Marks(), Marks()]
+MARKS[True].app.before_request(MARKS[True].hook)
+
+
 def test_a_thousand_tasks_and_64_threads_do_not_see_each_other() -> None:
     app = isolation_app()
     app.config.update(PROPAGATE_EXCEPTIONS=True, ASGI_THREADS=64)
