@@ -251,6 +251,26 @@ def test_a_replaced_step_is_called(where: str) -> None:
     assert get(app).body == b"step in " + main
 
 
+@pytest.mark.parametrize("name", ["async_to_sync", "ensure_sync"])
+def test_what_the_app_runs_async_functions_by_runs_them(name: str) -> None:
+    def alone(self: Flask, func: t.Any) -> t.Any:
+        return lambda: asyncio.run(func())
+
+    app = type("Alone", (Flask,), {name: alone})("alone")
+
+    @app.get("/")
+    async def view() -> str:
+        return str(asyncio.get_running_loop() is loops[0])
+
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def run() -> bytes:
+        loops.append(asyncio.get_running_loop())
+        return (await exchange(app)).body
+
+    assert asyncio.run(run()) == b"False"
+
+
 def test_a_step_that_is_replaced_for_a_while_is_called_then_and_only_then() -> None:
     class Custom(Flask):
         pass

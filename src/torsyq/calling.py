@@ -65,6 +65,7 @@ class Calling(App):
         sync_hooks[id(funcs)] = [*funcs]
         return True
 
+    @stock
     def async_to_sync(
         self, func: t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]]
     ) -> t.Callable[..., t.Any]:

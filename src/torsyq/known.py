@@ -26,6 +26,7 @@ STEPS = frozenset(
         "app_context",
         "request_context",
         "ensure_sync",
+        "async_to_sync",
     }
 )
 #: An app's steps, as they are called.
