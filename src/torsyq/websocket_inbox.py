@@ -61,9 +61,6 @@ class Inbox:
     PERF: a message that who waits receives takes a turn of the loop less of three: a sixth of an echo.
     """
 
-    #: For the doorman.
-    is_known = False
-
     def __init__(
         self,
         receive: Receive,
@@ -93,6 +90,8 @@ class Inbox:
         self._is_dismissed = False
         # Sees that someone listens; where there is none, a task does from the beginning.
         self._doorman: Doorman | None = None
+        #: For the doorman.
+        self.is_known = False
         self._is_watched = False
         self._listening: asyncio.Task[None] | None = None
         self._context: Context | None = None
@@ -186,7 +185,8 @@ class Inbox:
         while not self._messages:
             if self.end is not None:
                 raise await self.farewell()
-            await (self._wait() if self._taker or self._listening else self._take())
+            nobody_listens = self._taker is None and self._listening is None
+            await (self._take() if nobody_listens else self._wait())
         data = self._messages.popleft()
         self._size -= len(data)
         if self._room is not None and not self._room.done():

@@ -11,7 +11,6 @@ import typing as t
 from contextvars import copy_context
 from functools import wraps
 from threading import get_ident
-from time import monotonic
 
 from werkzeug.exceptions import BadRequest
 
@@ -27,6 +26,7 @@ from .loop import waited_for
 from .threads import Hop
 from .websocket_inbox import Inbox
 from .websocket_inbox import WebsocketDisconnected as WebsocketDisconnected
+from .websocket_outbox import Outbox
 from .websocket_viewer import Viewer
 
 if t.TYPE_CHECKING:
@@ -44,9 +44,6 @@ if t.TYPE_CHECKING:
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]])
 T = t.TypeVar("T")
-
-# After so many seconds of sending, other tasks have their turn.
-_STRETCH = 0.001
 
 # The codes an application may send (RFC 6455, section 7.4, and IANA's list).
 _CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
@@ -130,11 +127,10 @@ class Websocket:
     ) -> None:
         #: The request that asked for the connection.
         self.request = request
-        self._send = send
-        self._last_turn = monotonic()
         self._loop = current_loop()
         self._viewer = Viewer(self._loop)
         self._inbox = Inbox(receive, self._close, max_message_size, self._viewer)
+        self._outbox = Outbox(send, self._inbox)
         self._accepting = asyncio.Lock()
         #: Called before accepting, with the headers of the answer.
         self._on_accept: t.Callable[[Headers], t.Awaitable[None]] | None = None
@@ -209,7 +205,7 @@ class Websocket:
             if subprotocol is not None:
                 message["subprotocol"] = subprotocol
             try:
-                await self._send(message)
+                await self._outbox.send(message)
             except GONE as error:
                 raise await self._lost() from error
             except asyncio.CancelledError:
@@ -273,9 +269,10 @@ class Websocket:
         :raises WebsocketDisconnected: the connection is over.
         :raises ConnectionError: likewise, in a request, a background task or another WebSocket.
         """
-        if get_ident() == self._inbox.thread:
-            return self._send_data(data)
-        call = Call(self._loop, None, self._send_data, data)
+        outbox = self._outbox
+        if get_ident() == outbox.thread:
+            return outbox.put(self, data)
+        call = Call(self._loop, None, outbox.put, self, data)
         try:
             # Not every server tells who waits in its send that the client has gone.
             return self._viewer.ending.wait_for(call)  # type: ignore[no-any-return]
@@ -287,37 +284,6 @@ class Websocket:
             if isinstance(error, WebsocketDisconnected):
                 raise
             raise (self._error_for_others() or WebsocketDisconnected(*end)) from None
-
-    async def _send_data(self, data: str | bytes) -> None:
-        message: Message
-        if isinstance(data, str):
-            if not data.isascii():
-                # Half of a surrogate pair, as JSON may bring it, is an error in some servers, and
-                # an empty message in others.
-                data = data.encode("utf-8", "replace").decode()
-            message = {"type": "websocket.send", "text": data}
-        elif isinstance(data, (bytes, bytearray, memoryview)):
-            message = {"type": "websocket.send", "bytes": bytes(data)}
-        else:
-            raise TypeError(
-                f"A message is a string or bytes, and not a {type(data).__name__}."
-                " To send it as JSON, use 'send_json'."
-            )
-        inbox = self._inbox
-        if not inbox.is_open:
-            await self._accept()
-        if inbox.end is not None:
-            raise await self._farewell()
-        try:
-            await self._send(message)
-        except Exception as error:
-            # Each server has its own way to say that nobody is there.
-            raise await self._lost() from error
-        now = monotonic()
-        if now - self._last_turn > _STRETCH:
-            # Not every server waits in its send, and the others want their turn.
-            self._last_turn = now
-            await asyncio.sleep(0)
 
     def send_json(self, *args: t.Any, **kwargs: t.Any) -> t.Coroutine[t.Any, t.Any, None]:
         """Send a value as JSON text: one, or a list of several, or a dictionary of the keyword
@@ -362,7 +328,7 @@ class Websocket:
         # Granian cannot close while it is being listened to.
         await self._stop()
         try:
-            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+            await self._outbox.send({"type": "websocket.close", "code": code, "reason": reason})
         except Exception:
             # The client was faster.
             return
@@ -476,4 +442,4 @@ class Websocket:
         finally:
             # Some of these hold the websocket, and granian closes the line only when nobody has its
             # objects any more.
-            del self._send, self._on_accept, self._inbox._receive, self._inbox._refuse
+            del self._outbox.send, self._on_accept, self._inbox._receive, self._inbox._refuse
