@@ -301,6 +301,24 @@ def test_a_step_that_is_replaced_for_a_while_is_called_then_and_only_then() -> N
     assert get(app).body == b"none"
 
 
+def test_a_class_of_requests_may_be_set_late_on_the_class_of_the_app() -> None:
+    class Own(Request):
+        tag = "own"
+
+    class Custom(Flask):
+        request_class = Request
+
+    app = Custom("custom")
+
+    @app.get("/")
+    async def view() -> str:
+        return getattr(request, "tag", "none")
+
+    assert get(app).body == b"none"
+    Custom.request_class = Own
+    assert get(app).body == b"own"
+
+
 @pytest.mark.parametrize("path", ["/async", "/sync"])
 def test_the_environment_is_whole_for_whoever_reads_it(app: Flask, path: str) -> None:
     told: dict[str, t.Any] = {}

@@ -60,7 +60,7 @@ _ASKED_BY_CONTEXTS = frozenset(
     }
 )
 # Those that decide on walks on the event loop.
-_ASKED_BY_LOOP = STEPS | _ASKED_BY_CONTEXTS | {"__class__", "request_class"}
+_ASKED_BY_LOOP = STEPS | _ASKED_BY_CONTEXTS | {"__class__"}
 
 # Stay as they are in the fragment of a URL.
 _ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"
@@ -236,8 +236,7 @@ class Flask(StaticFiles, WebsocketWalk, Rsgi):
             and all(map(is_stock, steps_of(self)))
             and any(map(may_be_awaited, self._functions()))
         )
-        is_plain = self._known.plain_contexts and self.request_class is Request
-        return OnLoop(len(self.view_functions), classes, is_wanted, is_plain)
+        return OnLoop(len(self.view_functions), classes, is_wanted, self._known.plain_contexts)
 
     # URLs.
 

@@ -50,6 +50,7 @@ from .loop import exit_of_app
 from .loop import serving_loop
 from .threads import Hop
 from .threads import within
+from .wrappers import Request
 from .wrappers_request import BegunRequest
 
 if t.TYPE_CHECKING:
@@ -118,13 +119,12 @@ class Asgi(Lifespan):
         if scope["type"] != "http":
             return await self._answer_other(scope, receive, send, doorman)
         on_loop = self._on_loop_now()
-        environ = begin_environ(scope) if on_loop.is_plain else make_environ(scope)
+        is_plain = on_loop.is_plain and self.request_class is Request
+        environ = begin_environ(scope) if is_plain else make_environ(scope)
         # SECURITY: uvicorn begins with the next request on a line, perhaps another client's behind
         # a proxy, in the context in which this one's end was sent. It must not see what is in this.
         context = copy_context()
-        ctx = (
-            context.run(self._matched, environ, on_loop.is_plain) if self._streaming_rules else None
-        )
+        ctx = context.run(self._matched, environ, is_plain) if self._streaming_rules else None
         if ctx is not None and getattr(ctx.request.url_rule, "stream_body", False):
             stream_body(receive, environ)  # The view begins while it is on the way.
         elif may_have_body(environ):
@@ -137,7 +137,7 @@ class Asgi(Lifespan):
                     return await refuse(send)
         answer = Answer(environ["wsgi.input"], receive, send, doorman)
         try:
-            walk = self._walk(ctx, environ, answer, on_loop)
+            walk = self._walk(ctx, environ, answer, on_loop.is_possible, is_plain)
             awaited = context.run(next, walk, _ENDED)
             if awaited is not _ENDED:
                 context.run(_set_serving_loop, doorman.loop)
@@ -211,15 +211,16 @@ class Asgi(Lifespan):
         ctx: RequestContext | None,
         environ: WSGIEnvironment,
         answer: Answer,
-        on_loop: OnLoop,
+        may_be_on_loop: bool,
+        is_plain: bool,
     ) -> t.Generator[t.Any, t.Any, None]:
         """Walk, on the loop or in a worker thread, and give *answer* its body.
 
         PERF: a generator without a result, begun by ``next``: a coroutine would tell the one it has
         by an exception (4 % of a text's request).
         """
-        if on_loop.is_possible:
-            ctx = ctx or self._matched(environ, on_loop.is_plain)
+        if may_be_on_loop:
+            ctx = ctx or self._matched(environ, is_plain)
             if ctx is not None and self._walks_on_loop(ctx):
                 # PERF: here, where it is found as long as the request lasts. To set a variable for
                 # each request takes 2 % of one.
@@ -236,7 +237,7 @@ class Asgi(Lifespan):
             ctx.request.routing_exception = None
             # Nor may what fails there hold it: its traceback holds this frame.
             ctx = None
-        if on_loop.is_plain:
+        if is_plain:
             complete_environ(environ)
         hop = self._in_thread(self._walk_in_thread, environ, answer, stop=answer.come)
         answer.body = yield from hop.__await__()

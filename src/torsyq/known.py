@@ -41,7 +41,7 @@ class OnLoop:
     :param count: of view functions, when this was found out.
     :param classes: the app's class and those it derives from, down to :class:`.Flask`.
     :param is_wanted: whether any function is async, and no step of this app's own replaced.
-    :param is_plain: whether requests are made in Torsyq's own way and no other.
+    :param is_plain: whether contexts are made, and URLs matched, in Torsyq's own way and no other.
     """
 
     def __init__(
