@@ -10,6 +10,8 @@ import typing as t
 import weakref
 from contextlib import suppress
 from contextvars import ContextVar
+from copy import copy
+from io import BytesIO
 from pathlib import Path
 from unittest import mock
 
@@ -399,6 +401,91 @@ def test_threads_that_a_view_or_its_stream_begins_know_the_loop_of_the_server(ap
 
     loop = asyncio.run(run())
     assert seen == [(name, loop) for name in ("view", "task", "teardown", "stream")]
+
+
+def test_what_a_view_begins_before_it_waits_for_anything_is_on_the_loop_of_the_server(
+    app: Flask,
+) -> None:
+    async def here() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    seen: list[asyncio.AbstractEventLoop] = []
+
+    @app.get("/")
+    async def view() -> str:
+        @copy_current_request_context
+        def work() -> asyncio.AbstractEventLoop:
+            return app.async_to_sync(here)()  # type: ignore[no-any-return]
+
+        seen.append(await asyncio.to_thread(work))
+        return ""
+
+    async def in_background() -> None:
+        seen.append(asyncio.get_running_loop())
+
+    @app.teardown_appcontext
+    async def teardown(error: BaseException | None) -> None:
+        if len(seen) == 1:  # Not for the task's own context.
+            app.add_background_task(in_background)
+
+    async def run() -> list[asyncio.AbstractEventLoop]:
+        await exchange(app)
+        await app.shutdown()
+        return [asyncio.get_running_loop()] * 2
+
+    assert asyncio.run(run()) == seen
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_hook_may_put_another_environment_in_the_place_of_the_request_s(
+    app: Flask, is_async: bool
+) -> None:
+    @app.before_request
+    def inflate() -> None:
+        body = {"wsgi.input": BytesIO(b"new"), "CONTENT_LENGTH": "3"}
+        request.environ = {**request.environ, **body}
+
+    def view() -> bytes:
+        return request.get_data()
+
+    async def view_async() -> bytes:
+        return request.get_data()
+
+    app.add_url_rule("/", view_func=view_async if is_async else view, methods=["POST"])
+    it = asyncio.run(exchange(app, "/", "POST", b"older"))
+    assert it.body == b"new"
+    assert app.test_client().post("/", data=b"older").data == b"new"
+
+
+def test_what_is_put_onto_a_response_is_given_the_whole_environment(app: Flask) -> None:
+    @app.get("/")
+    async def view() -> Response:
+        response = Response("")
+        usual = response.get_wsgi_headers
+
+        def with_tag(environ: t.Any) -> t.Any:
+            headers = usual(environ)
+            headers["X-Tag"] = environ["HTTP_X_TAG"]
+            return headers
+
+        response.get_wsgi_headers = with_tag  # type: ignore[method-assign]
+        return response
+
+    headers = [(b"host", b"localhost"), (b"x-tag", b"7")]
+    assert get(app, headers=headers).headers["x-tag"] == "7"
+
+
+def test_an_environment_is_completed_once(app: Flask) -> None:
+    @app.get("/")
+    async def view() -> str:
+        copied = copy(request._get_current_object())  # type: ignore[attr-defined]
+        request.environ["REMOTE_ADDR"] = request.headers["X-Forwarded-For"]
+        assert copied.headers["X-Forwarded-For"] == "1.1.1.1"
+        return f"{request.environ['REMOTE_ADDR']} {request.remote_addr}"
+
+    # Headers that can be gone through but once, as a middleware may leave them.
+    headers = iter([(b"host", b"localhost"), (b"x-forwarded-for", b"1.1.1.1")])
+    assert get(app, headers=headers).body == b"1.1.1.1 1.1.1.1"
 
 
 def test_a_context_of_the_app_s_own_is_pushed_and_popped_by_its_own_methods() -> None:

@@ -154,6 +154,10 @@ DIFFERENCES = {
         # No coroutine of a push that waits for nothing.
         ("ctx.push()\n", "if not ctx._push_at_once():\n            ctx.push()\n"),
         # Torsyq's response does with what the walk knows of the environment.
+        (
+            "if type(response) is Response:",
+            "if type(response) is Response and len(response.__dict__) == 1:",
+        ),
         ("return response(environ, ", "return response(ctx.request.environ, "),
     ],
     "Walk.handle_user_exception": [

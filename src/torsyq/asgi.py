@@ -116,6 +116,7 @@ class Asgi(Lifespan):
             app.asgi_app = SomeMiddleware(app.asgi_app)
         """
         doorman = self._doorman_here()
+        _set_serving_loop(doorman.loop)
         if scope["type"] != "http":
             return await self._answer_other(scope, receive, send, doorman)
         on_loop = self._on_loop_now()
@@ -140,12 +141,10 @@ class Asgi(Lifespan):
             walk = self._walk(ctx, environ, answer, on_loop.is_possible, is_plain)
             awaited = context.run(next, walk, _ENDED)
             if awaited is not _ENDED:
-                context.run(_set_serving_loop, doorman.loop)
                 answer.watch_client()
                 await within(context, walk, awaited)
             body = answer.body
             if type(body) is not list:
-                context.run(_set_serving_loop, doorman.loop)
                 answer.watch_client()
                 body = await within(context, self._send_body(body, answer))
             last = body[0] if len(body) == 1 else b"".join(body)
@@ -190,7 +189,6 @@ class Asgi(Lifespan):
     async def _answer_other(
         self, scope: Scope, receive: Receive, send: Send, doorman: Doorman
     ) -> None:
-        _set_serving_loop(doorman.loop)
         kind = scope["type"]
         if kind == "websocket":
             answer = self._answer_websocket
@@ -222,9 +220,6 @@ class Asgi(Lifespan):
         if may_be_on_loop:
             ctx = ctx or self._matched(environ, is_plain)
             if ctx is not None and self._walks_on_loop(ctx):
-                # PERF: here, where it is found as long as the request lasts. To set a variable for
-                # each request takes 2 % of one.
-                ctx._serving_loop = answer.loop
                 if self.config["DEBUG"]:
                     walk: t.Any = watched(self.wsgi_app_async, self)
                     work = walk(ctx, environ, answer.start_response)
@@ -275,7 +270,6 @@ class Asgi(Lifespan):
     ) -> list[bytes] | Chunks | None:
         """The WSGI application, middleware included; what remains to be sent of its answer."""
         current_ending.set(answer)
-        _set_serving_loop(answer.loop)
         cls: t.Any = type(self)
         # COMPAT: Sentry's SDK puts its middleware in the place of Flask.__call__.
         app = self.wsgi_app if is_stock(cls.__call__) else self

@@ -36,6 +36,8 @@ _ASKED_FOR = frozenset(
     }
 )
 _unnamed = {"CONTENT_TYPE", "CONTENT_LENGTH"}
+# The mark of an environment that is not complete.
+_BEGUN = "torsyq.begun"
 
 
 def make_environ(scope: Scope) -> WSGIEnvironment:
@@ -63,12 +65,17 @@ def begin_environ(scope: Scope) -> WSGIEnvironment:
     environ["wsgi.errors"] = sys.stderr
     if raw_query:
         environ["QUERY_STRING"] = raw_query.decode("latin-1")
-    _put_headers(environ, scope["headers"], _asked_for)
+    headers = scope["headers"]
+    if type(headers) is not list:
+        headers = scope["headers"] = [*headers]  # Perhaps they can be gone through only once.
+    _put_headers(environ, headers, _asked_for)
     return environ
 
 
 def complete_environ(environ: WSGIEnvironment) -> None:
-    """Put what is left into an environment that :func:`begin_environ` made."""
+    """Put what is left into an environment that :func:`begin_environ` made, unless it is there."""
+    if _BEGUN not in environ:
+        return
     scope = environ["asgi.scope"]
     raw_path = scope.get("raw_path")
     if raw_path is not None:
@@ -80,6 +87,7 @@ def complete_environ(environ: WSGIEnvironment) -> None:
     if environ["wsgi.input"] is None:
         environ["wsgi.input"] = BytesIO()
     _put_headers(environ, scope["headers"], _others)
+    environ.pop(_BEGUN, None)
 
 
 # What the environments of a place's requests have in common.
@@ -132,6 +140,7 @@ def _environ_of_place(
         "wsgi.run_once": False,
         # See torsyq.ctx.when_over.
         "torsyq.under_way": True,
+        _BEGUN: True,
         # What each request fills in.
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "",

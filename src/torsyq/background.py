@@ -21,7 +21,6 @@ from .lazy import held
 from .loop import current_ending
 from .loop import current_loop
 from .loop import lasting_loop
-from .loop import loop_of_server
 from .loop import run_coroutine
 from .loop import runs_here
 from .loop import serving_loop
@@ -76,7 +75,7 @@ class Background(Walk):
                 " called already: write 'add_background_task(func, argument)', and not"
                 " 'add_background_task(func(argument))'."
             )
-        if loop_of_server() is None:
+        if serving_loop.get(None) is None:
             self._stops_at_exit  # noqa: B018
         call = partial(self._run_in_background, func, args, kwargs)
         begin = partial(self._begin_in_background, current_loop(), without_request(), call)
@@ -195,16 +194,10 @@ def name_of(func: t.Any) -> str:
 
 
 def without_request() -> Context:
-    """A copy of the current context in which neither an app nor a request is current.
-
-    Only what serves the request is the same.
-    """
+    """A copy of the current context in which neither an app nor a request is current."""
     context = Context()
     without = {_cv_pushed_app, _cv_request, _cv_websocket, current_ending}
     for var, value in copy_context().items():
         if var not in without:
             context.run(var.set, value)
-    loop = loop_of_server()
-    if loop is not None:
-        context.run(serving_loop.set, loop)
     return context

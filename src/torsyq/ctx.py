@@ -42,8 +42,6 @@ from .signals import appcontext_tearing_down
 from .signals import request_tearing_down
 
 if t.TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.routing import MapAdapter
 
@@ -185,8 +183,6 @@ class RequestContext(_Pushable):
 
     # What is to begin when this has gone. An instance has its own when something is added.
     _background: list[t.Callable[[], object]] = []
-    # The event loop of the server that this came from, where the walk goes on it.
-    _serving_loop: AbstractEventLoop | None = None
     #: The messages that were flashed; None until they are first read.
     flashes: list[tuple[str, str]] | None = None
 

@@ -16,7 +16,6 @@ from .background import without_request
 from .helpers import _CollectErrors
 from .lazy import deferred
 from .lazy import held
-from .loop import loop_of_server
 from .loop import run_coroutine
 from .loop import serving_loop
 from .sansio.scaffold import setupmethod
@@ -144,7 +143,7 @@ class Lifespan(Background):
                 await self._start(own)
                 break
             await end_of(starting)
-        if loop_of_server() is None:
+        if serving_loop.get(None) is None:
             self._stops_at_exit  # noqa: B018
 
     def _claim_start(self, own: Future[None]) -> Future[None] | None:

@@ -27,7 +27,6 @@ from types import FunctionType
 
 from .amid import amid_async
 from .amid import amid_error
-from .globals import _current_request_context
 from .greenlets import Latch
 from .greenlets import new_latch
 from .greenlets import start_thread
@@ -38,7 +37,7 @@ if t.TYPE_CHECKING:
 else:
     asyncio = deferred("asyncio", globals())
 
-#: The loop of the ASGI server whose request is being handled, mostly: see :func:`loop_of_server`.
+#: The loop of the ASGI server whose request is being handled.
 serving_loop: ContextVar[asyncio.AbstractEventLoop] = ContextVar("torsyq.serving_loop")
 
 _absent: t.Any = object()
@@ -104,17 +103,7 @@ if hasattr(os, "register_at_fork"):
 
 def current_loop() -> asyncio.AbstractEventLoop:
     """Where coroutines run now: the serving loop, or the lasting one where no server has one."""
-    return loop_of_server() or _loop or lasting_loop()
-
-
-def loop_of_server() -> asyncio.AbstractEventLoop | None:
-    """The loop of the server that the caller works for, if that has one."""
-    loop = serving_loop.get(None)
-    if loop is None:
-        # A walk that begins on the loop is found by its request.
-        ctx = _current_request_context(None)
-        loop = None if ctx is None else ctx._serving_loop
-    return loop
+    return serving_loop.get(None) or _loop or lasting_loop()
 
 
 def a_loop_runs() -> bool:
