@@ -45,7 +45,6 @@ app = Flask(__name__)
 app.config.update(
     SECRET_KEY="of the test",
     SQLALCHEMY_DATABASE_URI=f"sqlite:///{Path('notes.sqlite').absolute()}",
-    SQLALCHEMY_ENGINE_OPTIONS={"connect_args": {"timeout": 30}},
     SESSION_TYPE="cachelib",
     SESSION_CACHELIB=FileSystemCache("sessions", threshold=10_000),
     CACHE_TYPE="SimpleCache",
@@ -54,7 +53,7 @@ db = SQLAlchemy(app)
 login_manager = LoginManager(app)
 cache = Cache(app)
 Session(app)
-CSRFProtect(app)
+csrf = CSRFProtect(app)
 
 
 class User(db.Model, UserMixin):
@@ -163,6 +162,23 @@ async def notes():
     return render_template_string(page, texts=texts, form=form)
 
 
+@app.post("/sign/<name>")
+@csrf.exempt
+async def sign(name):
+    db.session.add(Note(text=name))
+    db.session.flush()
+    await asyncio.sleep(0.01)
+    db.session.commit()
+    return "signed"
+
+
+@app.get("/signed")
+async def signed():
+    texts = db.session.scalars(db.select(Note.text).where(Note.user_id.is_(None)))
+    await asyncio.sleep(0.05)
+    return ",".join(sorted(texts))
+
+
 made = []
 
 
@@ -263,6 +279,19 @@ def test_many_users_at_once_each_see_their_own(port: int) -> None:
     """Flask-Login, Flask-SQLAlchemy, Flask-WTF and Flask-Session, 24 users on 12 connections."""
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(lambda number: live(port, number), range(24)))
+
+
+def test_more_views_than_connections_and_all_of_them_write(port: int) -> None:
+    """Flask-SQLAlchemy has 15 connections, and SQLite locks its file for who writes."""
+    names = [f"name-{number:02}" for number in range(40)]
+
+    def write_and_read(name: str) -> tuple[int, int]:
+        browser = Browser(port)
+        return browser.ask(f"/sign/{name}", {})[0], browser.ask("/signed")[0]
+
+    with ThreadPoolExecutor(40) as pool:
+        assert set(pool.map(write_and_read, names)) == {(200, 200)}
+    assert Browser(port).ask("/signed") == (200, ",".join(names))
 
 
 def test_a_form_without_its_token_is_refused(port: int) -> None:

@@ -12,6 +12,7 @@ import typing as t
 from contextvars import copy_context
 from functools import partial
 from itertools import chain
+from sys import modules
 from threading import get_ident
 from types import coroutine
 
@@ -30,7 +31,6 @@ from .asgi_request import NO_BODY
 from .asgi_request import receive_body
 from .asgi_request import Scope
 from .asgi_request import stream_body
-from .blocking import watched
 from .body import Chunks
 from .calling import may_be_awaited
 from .ctx import BACKGROUND
@@ -191,9 +191,7 @@ class Asgi(Lifespan):
     ) -> None:
         kind = scope["type"]
         if kind == "websocket":
-            answer = self._answer_websocket
-            if self.config["DEBUG"]:
-                answer = watched(answer, self)
+            answer = self._for_the_loop(self._answer_websocket)
             await answer(scope, receive, send, doorman)
         elif kind == "lifespan":
             await self._answer_lifespan(receive, send)
@@ -220,8 +218,8 @@ class Asgi(Lifespan):
         if may_be_on_loop:
             ctx = ctx or self._matched(environ, is_plain)
             if ctx is not None and self._walks_on_loop(ctx):
-                if self.config["DEBUG"]:
-                    walk: t.Any = watched(self.wsgi_app_async, self)
+                if self.config["DEBUG"] or "sqlalchemy" in modules:
+                    walk: t.Any = self._for_the_loop(self.wsgi_app_async)
                     work = walk(ctx, environ, answer.start_response)
                 else:
                     work = self.wsgi_app_async(ctx, environ, answer.start_response)
@@ -286,10 +284,7 @@ class Asgi(Lifespan):
             answer.to_close = body
             if type(body) is Chunks and body.awaitable is not None:
                 # PERF: a task, so that a piece need not wake the walk too: 4 % of an event's way.
-                send: t.Any = answer.send_awaitable
-                if self.config["DEBUG"]:
-                    send = watched(send, self)
-                sending = send(body, body.awaitable)
+                sending = self._for_the_loop(answer.send_awaitable)(body, body.awaitable)
                 await asyncio.create_task(sending, context=answer.context)
                 return []
             body = await self._in_thread(answer.pump, body, stop=answer.come)

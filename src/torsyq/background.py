@@ -77,7 +77,7 @@ class Background(Walk):
             )
         if serving_loop.get(None) is None:
             self._stops_at_exit  # noqa: B018
-        call = partial(self._run_in_background, func, args, kwargs)
+        call = partial(self._for_the_loop(self._run_in_background), func, args, kwargs)
         begin = partial(self._begin_in_background, current_loop(), without_request(), call)
         ctx = _current_request_context(None)
         if ctx is None or _cv_websocket.get(None) is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import typing as t
+from functools import cache
 from functools import partial
 from inspect import CO_COROUTINE
+from sys import modules
 
 from .blocking import watched
 from .globals import _current_app_context
 from .globals import _current_request_context
+from .greenlets import threads_are_greenlets
 from .known import Known
 from .lazy import held
 from .lazy import is_stock
@@ -79,9 +82,18 @@ class Calling(App):
 
             result = app.async_to_sync(fetch)(url)
         """
-        if self.config["DEBUG"]:
-            func = watched(func, self)
-        return run_coroutine(func, _gather_body)
+        return run_coroutine(self._for_the_loop(func), _gather_body)
+
+    def _for_the_loop(
+        self, func: t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]]
+    ) -> t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]]:
+        """The async *func* as it is run: holding up nobody where it waits for a database.
+
+        In debug mode it is logged if it does.
+        """
+        if "sqlalchemy" in modules and (suspendable := _suspendable()) is not None:
+            func = suspendable(func)
+        return watched(func, self) if self.config["DEBUG"] else func
 
     @held
     def thread_pool(self) -> Executor:
@@ -157,6 +169,20 @@ def _closed_if_late(func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.A
     answer = func(*args, **kwargs)
     current_ending.get().add(partial(abandon, answer[0] if type(answer) is tuple else answer))
     return answer
+
+
+@cache
+def _suspendable() -> t.Callable[[t.Any], t.Any] | None:
+    """What makes an async function one that holds up nobody while it waits for SQLAlchemy."""
+    if threads_are_greenlets():
+        return None
+    try:
+        from .databases import see_to_engines
+        from .suspending import suspendable
+    except ImportError:
+        return None  # Without greenlet.
+    see_to_engines()
+    return suspendable
 
 
 async def _called(func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any) -> t.Any:

@@ -32,6 +32,13 @@ class Latch(t.Protocol):
         """Open it, from any thread."""
 
 
+def threads_are_greenlets() -> bool:
+    """Whether greenlets are in the place of threads."""
+    return (
+        _patcher("gevent.monkey", "threading") or _patcher("eventlet.patcher", "thread")
+    ) is not None
+
+
 def start_thread(run: t.Callable[[], None], name: str) -> None:
     """Start a real thread, which does not keep the process from ending.
 

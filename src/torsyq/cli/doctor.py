@@ -13,6 +13,7 @@ import typing as t
 
 import click
 
+from ..calling import _suspendable
 from ..interface import better_on_asgi
 from ._discovery import NoAppException
 from ._doctor_finding import Finding
@@ -54,8 +55,8 @@ def doctor_command(ctx: click.Context, app_import: str | None, as_json: bool) ->
 
     Tells which extensions it uses and what the parity report says of each, which names of Flask
     or Werkzeug they and the app want that are not there, rules that no request reaches, views that
-    do not fit their rules, url_for in templates to endpoints that do not exist, and pools of
-    connections that async views may use up. The exit status is 1 when there are problems; hints
+    do not fit their rules, url_for in templates to endpoints that do not exist, and a database
+    that async views would wait for together. The exit status is 1 when there are problems; hints
     alone leave it 0.
     """
     report = examine(app_import or named_app(ctx))
@@ -82,7 +83,7 @@ def examine(app_import: str | None) -> Report:
     findings = _about_extensions(extensions) + about_names("the app", own_sources(app))
     # Its converters and loaders of templates may ask for the app, as they can within a request.
     with app.app_context():
-        findings += about_routes(app) + about_templates(app) + about_pools(app)
+        findings += about_routes(app) + about_templates(app) + about_databases(app)
     return Report(app_import or app.name, extensions, findings)
 
 
@@ -94,29 +95,19 @@ def _about_extensions(extensions: list[Extension]) -> list[Finding]:
     ]
 
 
-def about_pools(app: Flask) -> list[Finding]:
-    """Pools of Flask-SQLAlchemy's in which the event loop may wait for a connection."""
+def about_databases(app: Flask) -> list[Finding]:
+    """Whether async views that wait for Flask-SQLAlchemy hold up the event loop."""
+    if "sqlalchemy" not in app.extensions or _suspendable() is not None:
+        return []
     if not {"async views", "async hooks"}.intersection(better_on_asgi(app)):
         return []
-    findings = []
-    engines = getattr(app.extensions.get("sqlalchemy"), "engines", {})
-    for bind, engine in engines.items():
-        # Nothing public tells it. Other kinds of pools have none, and no limit is -1.
-        overflow = getattr(engine.pool, "_max_overflow", -1)
-        if overflow >= 0:
-            about = "SQLAlchemy's pool" + (f" of {bind!r}" if bind else "")
-            place = "SQLALCHEMY_BINDS" if bind else "SQLALCHEMY_ENGINE_OPTIONS"
-            limit = _number(engine.pool.size() + overflow, "connection")
-            text = (
-                f"it has {limit}. When as many async views await something while they hold one, the"
-                " next query stops the whole process, until 'pool_timeout' is over."
-            )
-            remedy = (
-                "End the transaction before they await, with db.session.commit(), or have the pool"
-                f" open as many as it takes, with 'max_overflow': -1 in {place}."
-            )
-            findings.append(Finding("hint", about, text, remedy))
-    return findings
+    text = (
+        "an async view that waits for a free connection, or for what another one has locked, holds"
+        " up all others, since greenlet is not installed. Where they wait for those, nothing in the"
+        " process moves, until a timeout."
+    )
+    remedy = "Install greenlet; or use 'sqlalchemy[asyncio]', which brings it."
+    return [Finding("hint", "Flask-SQLAlchemy", text, remedy)]
 
 
 def own_sources(app: Flask) -> list[pathlib.Path]:

@@ -1,0 +1,129 @@
+"""Sync code beneath an async view that waits as if it were async: the event loop goes on meanwhile.
+
+Each step of the coroutine, from one ``await`` to the next, runs in a greenlet. What it calls can
+leave that, however deep in sync code it is, and come back when something awaitable has come.
+"""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+from functools import wraps
+from types import coroutine
+
+from greenlet import getcurrent
+from greenlet import greenlet
+from greenlet import GreenletExit
+
+from .amid import amid_async
+from .amid import amid_error
+
+T = t.TypeVar("T")
+
+#: As many runners as a thread keeps for later.
+_SPARE = 100
+
+
+def can_suspend() -> bool:
+    """Whether the caller is called by what :func:`suspendable` has made."""
+    return type(getcurrent()) is _Runner
+
+
+def suspend(awaitable: t.Awaitable[T]) -> T:
+    """Await *awaitable* from sync code, where :func:`can_suspend` holds.
+
+    Others run meanwhile, who do not expect it: it is for what would hold them all up otherwise.
+    """
+    return getcurrent().parent.switch(awaitable)  # type: ignore[no-any-return, union-attr]
+
+
+def suspendable(
+    func: t.Callable[..., t.Awaitable[T]],
+) -> t.Callable[..., t.Coroutine[t.Any, t.Any, T]]:
+    """The async *func*, the sync code in which may :func:`suspend` it."""
+
+    @wraps(func)
+    async def wrapper(*args: t.Any, **kwargs: t.Any) -> T:
+        return await _in_greenlets(_awaited(*amid_error(func, amid_async), *args, **kwargs))
+
+    return wrapper
+
+
+async def _awaited(func: t.Callable[..., t.Awaitable[T]], /, *args: t.Any, **kwargs: t.Any) -> T:
+    return await func(*args, **kwargs)
+
+
+async def _result(awaitable: t.Awaitable[T]) -> T:
+    return await awaitable
+
+
+class _Runner(greenlet):
+    """Runs steps, one after another.
+
+    PERF: a greenlet for each step takes 20 us (CPython 3.11), another step of this one 1 us.
+    """
+
+    step: t.Any = None
+    value: t.Any = None
+    # What came of the step: what it awaits, or its error.
+    awaited: t.Any = None
+    failure: BaseException | None = None
+
+    def run(self) -> None:
+        while True:
+            self._go()
+            self.parent.switch(None)  # type: ignore[union-attr]
+
+    def _go(self) -> None:
+        step, value = self.step, self.value
+        self.step = self.value = None
+        try:
+            self.awaited = step(value)
+        except GreenletExit:
+            raise
+        except BaseException as error:
+            self.failure = error
+
+
+class _Spare(threading.local):
+    def __init__(self) -> None:
+        self.runners: list[_Runner] = []
+
+
+_spare = _Spare()
+
+
+@coroutine
+def _in_greenlets(work: t.Coroutine[t.Any, t.Any, T]) -> t.Generator[t.Any, t.Any, T]:
+    spare = _spare.runners
+    step, value, awaited, error = work.send, None, None, None
+    try:
+        while True:
+            runner = spare.pop() if spare else _Runner()
+            runner.parent = here = getcurrent()
+            runner.gr_context = here.gr_context
+            runner.step, runner.value = step, value
+            waits_for = runner.switch()
+            while waits_for is not None:
+                try:
+                    value = yield from _result(waits_for)
+                except BaseException as exc:
+                    waits_for = runner.throw(exc)
+                else:
+                    waits_for = runner.switch(value)
+            awaited, error = runner.awaited, runner.failure
+            runner.awaited = runner.failure = runner.gr_context = None
+            if len(spare) < _SPARE:
+                spare.append(runner)
+            if error is not None:
+                if isinstance(error, StopIteration):
+                    return error.value  # type: ignore[no-any-return]
+                raise error
+            try:
+                value = yield awaited
+                step = work.send
+            except BaseException as exc:
+                step, value = work.throw, exc
+    finally:
+        # An error's traceback holds this frame: without this, they hold each other.
+        del step, value, awaited, error
