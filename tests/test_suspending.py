@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 import typing as t
+import weakref
 from contextlib import suppress
 from contextvars import ContextVar
 from types import coroutine
@@ -219,17 +220,23 @@ def test_nothing_of_a_request_is_kept() -> None:
         await after_others(thing)
         raise LookupError(thing)
 
-    with freed(2) as refs:
+    @suspendable
+    async def waiting(thing: Kept) -> None:
+        await asyncio.Event().wait()
+
+    with freed(3) as refs:
 
         async def run() -> None:
-            import weakref
-
-            thing, other = Kept(), Kept()
-            refs.extend(map(weakref.ref, (thing, other)))
+            things = thing, other, third = Kept(), Kept(), Kept()
+            refs.extend(map(weakref.ref, things))
             kept: ContextVar[Kept] = ContextVar("kept")
             kept.set(other)
             with suppress(LookupError):
                 await view(thing)
+            task = asyncio.create_task(waiting(third))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
 
         asyncio.run(run())
 

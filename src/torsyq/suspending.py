@@ -83,6 +83,9 @@ class _Runner(greenlet):
             raise
         except BaseException as error:
             self.failure = error
+        finally:
+            # Where it was thrown in, its traceback holds this frame: they would hold each other.
+            del step, value
 
 
 class _Spare(threading.local):
