@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from tests.freed import freed
 
-suspending = pytest.importorskip("torsyq.suspending", reason="needs greenlet")
+greenlet = pytest.importorskip("greenlet")
+suspending = pytest.importorskip("torsyq.suspending")
 can_suspend, suspend = suspending.can_suspend, suspending.suspend
 suspendable: t.Callable[[t.Any], t.Any] = suspending.suspendable
 
@@ -184,6 +185,29 @@ def test_one_within_another() -> None:
         return [await inner(), suspend(after_others("outer")), await inner()]
 
     assert asyncio.run(outer()) == ["inner", "outer", "inner"]
+
+
+def test_greenlets_of_others_come_back_whoever_is_suspended_meanwhile() -> None:
+    """SQLAlchemy's AsyncSession goes on in one that was begun in an earlier step."""
+
+    def from_greenlet() -> t.Any:
+        return greenlet.getcurrent().parent.switch("asked")
+
+    @suspendable
+    async def view(answer: str, rest: int) -> str:
+        suspend(after_others(None))
+        other = greenlet.greenlet(from_greenlet)
+        assert other.switch() == "asked"
+        for _ in range(rest):
+            await asyncio.sleep(0)
+            suspend(after_others(None))
+        await asyncio.sleep(0)
+        return str(other.switch(answer))
+
+    async def run() -> list[str]:
+        return await asyncio.gather(*(view(str(number), number % 3) for number in range(9)))
+
+    assert asyncio.run(run()) == [str(number) for number in range(9)]
 
 
 def test_what_waits_when_its_loop_is_gone_is_closed() -> None:

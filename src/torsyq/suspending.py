@@ -99,10 +99,12 @@ _spare = _Spare()
 @coroutine
 def _in_greenlets(work: t.Coroutine[t.Any, t.Any, T]) -> t.Generator[t.Any, t.Any, T]:
     spare = _spare.runners
+    # The same for all steps: a greenlet that was begun in one, as SQLAlchemy's AsyncSession begins
+    # them, comes back to it from the next ones too.
+    runner = spare.pop() if spare else _Runner()
     step, value, awaited, error = work.send, None, None, None
     try:
         while True:
-            runner = spare.pop() if spare else _Runner()
             runner.parent = here = getcurrent()
             runner.gr_context = here.gr_context
             runner.step, runner.value = step, value
@@ -116,9 +118,9 @@ def _in_greenlets(work: t.Coroutine[t.Any, t.Any, T]) -> t.Generator[t.Any, t.An
                     waits_for = runner.switch(value)
             awaited, error = runner.awaited, runner.failure
             runner.awaited = runner.failure = runner.gr_context = None
-            if len(spare) < _SPARE:
-                spare.append(runner)
             if error is not None:
+                if len(spare) < _SPARE:
+                    spare.append(runner)
                 if isinstance(error, StopIteration):
                     return error.value  # type: ignore[no-any-return]
                 raise error
