@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sqlite3
 import sys
 import threading
@@ -332,6 +333,15 @@ def test_a_pool_made_anew_is_seen_to_again(app: Flask, engine: sa.Engine) -> Non
     assert answers_of(app, *["/hold"] * 3) == [(200, "held")] * 3
     engine.dispose()
     assert answers_of(app, *["/hold"] * 9) == [(200, "held")] * 9
+
+
+def test_sqlalchemy_1_says_more_of_a_connection(engine: sa.Engine) -> None:
+    """Whether it is a branch of another one."""
+    databases = importlib.import_module("torsyq.databases")
+    pool: t.Any = engine.pool
+    with engine.connect() as connection:
+        databases._see_to_engine(connection, False)
+    assert type(pool._pool) is databases.Line
 
 
 def test_other_pools_and_plain_code_are_left_alone(app: Flask, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def see_to_engines() -> None:
     event.listen(Engine, "engine_connect", _see_to_engine)
 
 
-def _see_to_engine(connection: Connection) -> None:
+def _see_to_engine(connection: Connection, *_: object) -> None:
     pool: t.Any = connection.engine.pool
     # Pools of other kinds have no limit, or their connections are for one thread.
     if type(getattr(pool, "_pool", None)) is not Queue:
