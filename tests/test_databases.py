@@ -173,6 +173,61 @@ def test_who_waits_too_long_gets_sqlalchemys_error(app: Flask, engine: sa.Engine
     impatient.dispose()
 
 
+def test_all_that_is_given_back_at_once_is_taken(app: Flask, tmp_path: Path) -> None:
+    """SQLAlchemy closes what is one too many to keep, and who waits would be told of none."""
+    engine = sa.create_engine(
+        f"sqlite:///{tmp_path / 'x'}", pool_size=1, max_overflow=2, pool_timeout=PATIENCE
+    )
+    pool: t.Any = engine.pool
+
+    async def meet(barrier: asyncio.Barrier) -> None:
+        with engine.connect():
+            async with asyncio.timeout(PATIENCE / 2):
+                await barrier.wait()
+
+    async def run() -> None:
+        first, second = asyncio.Barrier(4), asyncio.Barrier(3)
+        meets = app._for_the_loop(meet)
+        tasks = [asyncio.create_task(meets(first if i < 3 else second)) for i in range(6)]
+        while len(pool._pool._waiting) < 3:
+            await asyncio.sleep(0)
+        await first.wait()
+        await asyncio.gather(*tasks)
+
+    ask(engine)
+    asyncio.run(run())
+    assert (pool.checkedout(), pool.checkedin()) == (0, 1)
+    engine.dispose()
+
+
+def test_what_a_thread_gives_back_at_any_moment_is_taken(app: Flask, engine: sa.Engine) -> None:
+    """Also between a look for it and the wait for it."""
+    ask(engine)
+    held = engine.connect()
+    pool: t.Any = engine.pool
+    queue: t.Any = sa.util.queue.Queue
+    get = queue.get
+
+    def get_late(self: t.Any, block: bool = True, timeout: float | None = None) -> t.Any:
+        try:
+            return get(self, block, timeout)
+        except sa.util.queue.Empty:
+            if not held.closed:
+                thread = threading.Thread(target=held.close)
+                thread.start()
+                thread.join()
+            raise
+
+    async def run() -> t.Any:
+        async with asyncio.timeout(PATIENCE / 2):
+            return await app._for_the_loop(_ask_async)(engine)
+
+    with mock.patch.object(queue, "get", get_late):
+        assert asyncio.run(run()) == 1
+    assert pool.checkedout() == 0
+    assert not pool._pool._waiting
+
+
 def test_who_is_cancelled_in_the_line_leaves_it(app: Flask, engine: sa.Engine) -> None:
     """The next one's turn comes, also where it was the turn of the one that went."""
     wait = app._for_the_loop(_ask_async)

@@ -61,22 +61,21 @@ def _see_to_engine(connection: Connection, *_: object) -> None:
                     setattr(dialect, name, partial(_waiting_alone, func))
 
 
-class Line:
-    """The free connections of a pool, where async views stand in line for them.
+class Line(Queue):  # type: ignore[type-arg]  # It has no arguments in SQLAlchemy 1.4.
+    """The free connections of a pool, where async views stand in line for them."""
 
-    In the place of :class:`sqlalchemy.util.queue.Queue`, which it asks for everything else.
-    """
-
-    def __init__(self, queue: t.Any) -> None:
-        self._queue = queue
+    def __init__(self, queue: Queue[t.Any]) -> None:
+        # All that is its own: threads may be waiting in it.
+        vars(self).update(vars(queue))
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    def __getattr__(self, name: str) -> t.Any:
-        return getattr(self._queue, name)
+    def _full(self) -> bool:
+        # Who is in line takes what SQLAlchemy would close, being one too many to keep.
+        return 0 < self.maxsize <= self._qsize() and not self._waiting
 
     def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
         """Give a connection back."""
-        self._queue.put(item, block, timeout)
+        super().put(item, block, timeout)
         self._tell_next()
 
     def get(self, block: bool = True, timeout: float | None = None) -> t.Any:
@@ -85,19 +84,22 @@ class Line:
         :raises sqlalchemy.util.queue.Empty: there was none in time.
         """
         if not block or not can_suspend():
-            return self._queue.get(block, timeout)
-        return suspend(self._get(timeout))
+            return super().get(block, timeout)
+        return suspend(self._get_in_line(timeout))
 
-    async def _get(self, timeout: float | None) -> t.Any:
+    async def _get_in_line(self, timeout: float | None) -> t.Any:
         stand = self._waiting.append
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    with suppress(Empty):
-                        return self._queue.get(False)
                     turn = asyncio.get_running_loop().create_future()
+                    # Before one looks: a thread may give one back at any time.
                     stand(turn)
                     try:
+                        with suppress(Empty):
+                            item = super().get(False)
+                            self._leave(turn)
+                            return item
                         await turn
                     except BaseException:
                         self._leave(turn)
