@@ -181,7 +181,13 @@ DIFFERENCES = {
             "if self._known.async_views.get(endpoint) is not view:\n"
             "    if not is_async(view):\n"
             "        return view(**request.view_args)\n"
-            "    self._known.async_views[endpoint] = view\n",
+            "    self._known.async_views[endpoint] = view\n"
+            "ctx._is_new = False\n",
+        ),
+        # Plain functions that come after an async view wait for no place.
+        (
+            "request = _current_request_context().request\n",
+            "ctx = _current_request_context()\nrequest = ctx.request\n",
         ),
     ],
     # On the loop the client's leaving ends what is awaited, and not what comes after it.

@@ -56,8 +56,11 @@ from .wrappers_request import BegunRequest
 if t.TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
+    from concurrent.futures import Executor
 
     from _typeshed.wsgi import WSGIEnvironment
+
+    from .workers import Seat
 else:
     asyncio = deferred("asyncio", globals())
 
@@ -218,12 +221,14 @@ class Asgi(Lifespan):
         if may_be_on_loop:
             ctx = ctx or self._matched(environ, is_plain)
             if ctx is not None and self._walks_on_loop(ctx):
+                ctx._is_new = True
                 if self.config["DEBUG"] or "sqlalchemy" in modules:
                     walk: t.Any = self._for_the_loop(self.wsgi_app_async)
                     work = walk(ctx, environ, answer.start_response)
                 else:
                     work = self.wsgi_app_async(ctx, environ, answer.start_response)
                 answer.body = yield from work
+                answer.seat = ctx._seat
                 return
         if ctx is not None:
             # The walk in a thread makes its own. This one and its error would hold each other.
@@ -232,7 +237,7 @@ class Asgi(Lifespan):
             ctx = None
         if is_plain:
             complete_environ(environ)
-        hop = self._in_thread(self._walk_in_thread, environ, answer, stop=answer.come)
+        hop = self._in_thread(None, self._walk_in_thread, environ, answer, stop=answer.come)
         answer.body = yield from hop.__await__()
 
     def _matched(self, environ: WSGIEnvironment, is_plain: bool) -> RequestContext | None:
@@ -287,17 +292,25 @@ class Asgi(Lifespan):
                 sending = self._for_the_loop(answer.send_awaitable)(body, body.awaitable)
                 await asyncio.create_task(sending, context=answer.context)
                 return []
-            body = await self._in_thread(answer.pump, body, stop=answer.come)
-        return await answer.send_file(self._in_thread) if body is None else body
+            body = await self._in_thread(answer.seat, answer.pump, body, stop=answer.come)
+        in_thread = partial(self._in_thread, answer.seat)
+        return await answer.send_file(in_thread) if body is None else body
 
     def _in_thread(
         self,
+        seat: Seat | None,
         func: t.Callable[..., t.Any],
         *args: t.Any,
         stop: t.Callable[[], None] | None = None,
     ) -> Hop:
-        """Run *func* in a worker thread; what it changes of context variables stays there."""
-        hop = Hop(self.thread_pool, partial(func, *args), stop)
+        """Run *func* in a worker thread; what it changes of context variables stays there.
+
+        :param seat: of the walk, if it has one.
+        """
+        pool: Executor = self.thread_pool
+        if seat is not None and seat.pool is pool:
+            pool = seat
+        hop = Hop(pool, partial(func, *args), stop)
         hop.begin(copy_context())
         return hop
 

@@ -35,6 +35,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .doorman import Doorman
+    from .workers import Seat
 else:
     asyncio = deferred("asyncio", globals())
 
@@ -128,6 +129,8 @@ class Answer(Ending):
     body: t.Any
     #: Whether someone has taken the body of the answer over, and closes it.
     has_body = False
+    #: The thread that the walk has kept to, on the loop.
+    seat: Seat | None = None
     #: What the walk has set in its thread, for a body that is sent without one.
     context: Context | None = None
 

@@ -160,6 +160,7 @@ class WebsocketWalk(Asgi):
         response: Response | None = None
         try:
             try:
+                ctx._is_new = True
                 await ctx.push_async()
                 response = await self.full_dispatch_websocket()
                 await self._end_websocket(ctx.websocket, response)
@@ -233,6 +234,7 @@ class WebsocketWalk(Asgi):
             # SECURITY: the before_request functions, which guard its view, are not called here.
             raise BadRequest(_OF_EXTENSION)
         view = self.view_functions[rule.endpoint]
+        ctx._is_new = False
         rv = await self._call_view(ctx.websocket, view, handshake.view_args or {})
         if rv is not None and ctx.websocket.accepted:
             raise TypeError(
@@ -432,7 +434,7 @@ class WebsocketWalk(Asgi):
             return
         if not response.is_sequence:
             # What is streamed may wait.
-            await self._in_thread(response.make_sequence)
+            await self._call(response.make_sequence)
         headers = response.get_wsgi_headers(websocket.request.environ)
         for name, value in headers:
             check_header(name, value)

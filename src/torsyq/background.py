@@ -113,7 +113,8 @@ class Background(Walk):
         self, func: t.Callable[..., t.Any], args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
     ) -> None:
         try:
-            async with self.app_context():
+            async with self.app_context() as ctx:
+                ctx._is_new = True
                 await self._call(func, *args, **kwargs)
         except (Exception, SystemExit):
             # SECURITY: the latter would end the loop, and the server with it.

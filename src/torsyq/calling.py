@@ -113,7 +113,9 @@ class Calling(App):
             return pool
         # A request may outlast the pool it began with, where the server stops without it.
         if ctx._seat is None or ctx._seat.pool is not pool:
-            ctx._seat = pool.seat()
+            walk = _current_request_context(None) or ctx
+            ctx._seat = walk._seat = pool.seat(walk._is_new)
+            walk._is_new = False
         return ctx._seat
 
     def _call(

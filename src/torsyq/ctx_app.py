@@ -108,6 +108,12 @@ def _chain(push: tuple[t.Any, ...] | None) -> list[tuple[t.Any, ...]]:
 class _Pushable:
     """What ``with`` and ``async with`` push and pop."""
 
+    # The thread that sync functions keep to in a walk on the event loop.
+    _seat: Seat | None = None
+    # Whether it is on the event loop, with no view and no sync function begun: it holds nothing
+    # that others may wait for.
+    _is_new = False
+
     if t.TYPE_CHECKING:
 
         def push(self) -> None: ...
@@ -152,8 +158,6 @@ class AppContext(_Pushable):
 
     # For each push the token to undo it with, and what was here before the push.
     _pushes: tuple[Token[AppContext], t.Any] | None = None
-    # The thread that sync functions keep to in a walk on the event loop.
-    _seat: Seat | None = None
 
     def __init__(self, app: Flask) -> None:
         self.app = app

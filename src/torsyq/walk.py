@@ -306,7 +306,8 @@ class Walk(Calling, Contexts, Responses):
 
         PERF: not ``async def`` itself, which would be a coroutine more (1 % of a request).
         """
-        request = _current_request_context().request
+        ctx = _current_request_context()
+        request = ctx.request
         if request.routing_exception is not None:
             self.raise_routing_exception(request)
         rule: t.Any = request.url_rule
@@ -320,6 +321,7 @@ class Walk(Calling, Contexts, Responses):
             if not is_async(view):
                 return self._ask(view, **request.view_args)  # type: ignore[arg-type]
             self._known.async_views[endpoint] = view
+        ctx._is_new = False
         arguments = request.view_args
         # PERF: self._call(), and the dict of no arguments, are 1 % of a request.
         return view(**arguments) if arguments else view()  # type: ignore[return-value]
