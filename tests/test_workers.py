@@ -610,6 +610,43 @@ def test_nor_does_what_comes_after_an_async_view(app: Flask) -> None:
     app.thread_pool.shutdown()
 
 
+def test_nor_does_what_comes_after_an_async_hook(app: Flask) -> None:
+    """Which may have taken what the view has no part in giving back."""
+    app.config["ASGI_THREADS"] = 4
+    scarce = Scarce(1)
+    called = asyncio.Event()
+    plain, asynchronous = Blueprint("plain", __name__), Blueprint("asynchronous", __name__)
+    plain.before_request(scarce.take)
+    app.teardown_request(scarce.give_back)
+
+    @asynchronous.before_request
+    async def take() -> None:
+        scarce.take()
+        await called.wait()
+
+    @asynchronous.get("/")
+    def view() -> str:
+        return ""
+
+    @plain.get("/hooked")
+    async def hooked() -> str:
+        return ""
+
+    app.register_blueprint(plain)
+    app.register_blueprint(asynchronous)
+
+    async def run() -> set[int]:
+        first = begin(app, 1)
+        await until(lambda: scarce.had_by)
+        others = begin(app, 4, "/hooked")
+        await until(lambda: len(scarce.wanted_by) == 4)
+        called.set()
+        return await statuses(first + others)
+
+    assert asyncio.run(run()) == {200}
+    app.thread_pool.shutdown()
+
+
 def test_nor_does_the_end_of_a_websocket(app: Flask) -> None:
     app.config["ASGI_THREADS"] = 4
     scarce = Scarce(2)

@@ -132,6 +132,9 @@ class Calling(App):
         code = getattr(func, "__code__", None)
         plain = code is not None and code.co_flags & CO_COROUTINE
         if plain or is_async(func):
+            walk = _current_request_context(None) or _current_app_context(None)
+            if walk is not None:
+                walk._is_new = False
             return func(*args, **kwargs)  # type: ignore[no-any-return]
         if is_stock(func):
             return _called(func, *args, **kwargs)
