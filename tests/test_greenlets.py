@@ -204,6 +204,39 @@ print(*said, *got)
 """) == ["said said a b"]
 
 
+def test_greenlets_and_the_loop_use_a_channel_at_the_same_moment(
+    patched: t.Callable[[str], list[str]],
+) -> None:
+    """They are in two threads, and wait for each other's locks."""
+    assert patched("""
+import sys
+from torsyq.channels import Broker
+
+sys.setswitchinterval(1e-6)
+room = Broker().channel("room")
+
+@app.get("/")
+async def say():
+    for _ in range(3000):
+        await room.publish("from the loop")
+    said.append(True)
+    return "said"
+
+def ask():
+    client().get("/")
+
+def say_here():
+    while not said:
+        with room.subscribe():
+            room.publish_sync("from a greenlet")
+        time.sleep(0)
+
+said = []
+joinall([spawn(ask), spawn(say_here)])
+print(*said)
+""") == ["True"]
+
+
 def test_a_greenlet_that_gives_up_waiting(tmp_path: Path) -> None:
     """Leaves the view to itself, and the loop to the others."""
     program = """

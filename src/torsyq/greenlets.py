@@ -88,13 +88,15 @@ def spawn(func: t.Callable[..., None], *args: t.Any) -> None:
 
 
 def real_lock() -> threading.Lock:
-    """A lock to be held for a moment by such a greenlet and by the thread that had it spawned.
+    """A lock to be held for a moment, without a switch, by greenlets and by real threads.
 
-    Gevent's locks do between threads, but not where two want one at the same moment.
+    Those of gevent and eventlet fail where two threads want one at the same moment.
     """
-    from gevent.monkey import get_original
-
-    return get_original("_thread", "allocate_lock")()  # type: ignore[no-any-return]
+    if (gevent := _patcher("gevent.monkey", "threading")) is not None:
+        return gevent.get_original("_thread", "allocate_lock")()  # type: ignore[no-any-return]
+    eventlet = _patcher("eventlet.patcher", "thread")
+    real = threading if eventlet is None else eventlet.original("threading")
+    return real.Lock()  # type: ignore[no-any-return]
 
 
 class _PatientLatch:

@@ -28,13 +28,13 @@ counts them), or it is thrown out with :class:`SlowSubscriber` (``slow="disconne
 from __future__ import annotations
 
 import asyncio
-import threading
 import typing as t
 from collections import deque
 from contextlib import suppress
 
 from ..greenlets import Latch
 from ..greenlets import new_latch
+from ..greenlets import real_lock
 from ..loop import a_loop_runs
 from ..loop import current_ending
 from ..loop import Ending
@@ -102,7 +102,7 @@ class Broker:
         self._topics: dict[str, _Topic] = {}
         # Those that nobody listens to, the one most recently used last.
         self._idle: dict[str, _Topic] = {}
-        self._lock = threading.Lock()
+        self._lock = real_lock()
 
     def channel(self, name: str) -> Channel:
         """The channel of that name. It needs not exist before, and is not to be deleted."""
@@ -255,7 +255,7 @@ class Subscription:
         self._maxsize = maxsize
         self._slow = slow
         self._waiting: deque[t.Any] = deque()
-        self._lock = threading.Lock()
+        self._lock = real_lock()
         # What the one who iterates waits for.
         self._arrival: Arrival | None = None
         self._ending: Ending | None = None
