@@ -288,6 +288,41 @@ def test_an_async_source_of_a_sync_view_holds_no_thread(app: Flask) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("is_matched_early", [False, True])
+def test_an_async_source_holds_no_thread_of_the_hooks_before_it(
+    app: Flask, is_matched_early: bool
+) -> None:
+    if is_matched_early:
+        app.add_url_rule("/upload", view_func=str, stream_body=True)
+
+    @app.before_request
+    def hook() -> None:
+        assert threading.current_thread() is not threading.main_thread()
+
+    async def items() -> t.AsyncIterator[str]:
+        yield "first"
+        await asyncio.sleep(60)
+
+    @app.get("/")
+    async def view() -> t.Any:
+        return sse_response(items())
+
+    async def run() -> None:
+        exchanges = []
+        for _ in range(3):
+            it = Exchange(app, scope())
+            it.tell()
+            exchanges.append((it, asyncio.create_task(it.run())))
+        await until(lambda: all(len(it.sent) == 2 for it, _ in exchanges))
+        pool: t.Any = app.thread_pool
+        await until(lambda: len(pool._free) == len(pool._lanes))
+        for it, _ in exchanges:
+            it.disconnect()
+        await asyncio.wait_for(asyncio.gather(*(task for _, task in exchanges)), 30)
+
+    asyncio.run(run())
+
+
 async def stream_of(app: Flask, send: t.Any = None) -> tuple[Exchange, asyncio.Task[t.Any]]:
     """A request for ``/``, under way; *send* instead of the server's."""
     it = Exchange(app, scope())

@@ -146,6 +146,8 @@ class Asgi(Lifespan):
             if awaited is not _ENDED:
                 answer.watch_client()
                 await within(context, walk, awaited)
+            # They hold the walk's thread, and the body may be sent for hours.
+            del ctx, awaited
             body = answer.body
             if type(body) is not list:
                 answer.watch_client()
@@ -288,6 +290,7 @@ class Asgi(Lifespan):
         if not answer.has_body:
             answer.to_close = body
             if type(body) is Chunks and body.awaitable is not None:
+                answer.seat = None  # It needs none.
                 # PERF: a task, so that a piece need not wake the walk too: 4 % of an event's way.
                 sending = self._for_the_loop(answer.send_awaitable)(body, body.awaitable)
                 await asyncio.create_task(sending, context=answer.context)
