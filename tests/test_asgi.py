@@ -1275,6 +1275,53 @@ def test_a_client_that_goes_away_ends_the_view_and_teardown_runs(app: Flask) -> 
     assert events == ["waits", "ends", ("teardown", asyncio.CancelledError)]
 
 
+@pytest.mark.parametrize("kind", ["teardown_request", "teardown_appcontext"])
+def test_teardown_runs_though_the_client_goes_away_before_a_thread_is_free_for_it(
+    app: Flask, kind: str
+) -> None:
+    app.config["ASGI_THREADS"] = 1
+    busy = Blueprint("busy", __name__)
+    events: list[str] = []
+    go_on = threading.Event()
+
+    @busy.before_request
+    def block() -> None:
+        events.append("blocks")
+        assert go_on.wait(30)
+
+    @busy.get("/busy")
+    async def index() -> str:
+        return "busy"
+
+    @app.get("/")
+    async def view() -> str:
+        events.append("view")
+        return "seen"
+
+    @getattr(app, kind)
+    def teardown(error: BaseException | None) -> None:
+        events.append("teardown")
+
+    app.register_blueprint(busy)
+
+    async def run() -> None:
+        others, it = Exchange(app, scope("/busy")), Exchange(app, scope())
+        others.tell()
+        it.tell()
+        tasks = [asyncio.create_task(others.run())]
+        await until(lambda: "blocks" in events)
+        tasks.append(asyncio.create_task(it.run()))
+        await until(lambda: "view" in events)
+        it.disconnect()
+        await until(lambda: tasks[1].cancelling() or tasks[1].done())
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.wait_for(asyncio.gather(*tasks), 30)
+
+    asyncio.run(run())
+    assert events == ["blocks", "view", "teardown", "teardown"]
+
+
 def leave_amid(app: Flask, path: str, events: t.Sized, go_on: threading.Event) -> None:
     """Go away while a plain function works, which has noted so in *events* and waits to go on."""
 

@@ -204,8 +204,8 @@ def test_greenlets_of_others_come_back_whoever_is_suspended_meanwhile() -> None:
         await asyncio.sleep(0)
         return str(other.switch(answer))
 
-    async def run() -> t.Any:
-        return await asyncio.gather(*(view(str(number), number % 3) for number in range(9)))
+    async def run() -> list[str]:
+        return [*await asyncio.gather(*(view(str(number), number % 3) for number in range(9)))]
 
     assert asyncio.run(run()) == [str(number) for number in range(9)]
 

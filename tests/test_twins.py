@@ -76,7 +76,13 @@ class Sync(ast.NodeTransformer):
 
 
 def _is_call(node: ast.Call) -> bool:
-    return ast.unparse(node.func) in ("self._call", "self._ask", "app._call", "_called")
+    return ast.unparse(node.func) in (
+        "self._call",
+        "self._call_to_clean_up",
+        "self._ask",
+        "app._call",
+        "_called",
+    )
 
 
 class Plain(ast.NodeTransformer):

@@ -458,10 +458,10 @@ class WebsocketWalk(Asgi):
         for name in chain(request.blueprints, (None,)):
             for func in reversed(self.teardown_websocket_funcs.get(name, ())):
                 with errors:
-                    await self._call(func, exc)
+                    await self._call_to_clean_up(func, exc)
         if websocket_tearing_down.receivers:
             with errors:
                 await websocket_tearing_down.send_async(
-                    self, _sync_wrapper=self._sync_wrapper, exc=exc
+                    self, _sync_wrapper=self._clean_up_wrapper, exc=exc
                 )
         errors.raise_any("Errors during websocket teardown")

@@ -22,6 +22,7 @@ from .loop import run_coroutine
 from .loop import twin_of
 from .responses import abandon
 from .sansio.app import App
+from .threads import clean_up_in_thread
 from .threads import run_in_thread
 
 if t.TYPE_CHECKING:
@@ -143,6 +144,14 @@ class Calling(App):
             return twin(*args, **kwargs)  # type: ignore[no-any-return]
         return run_in_thread(self._thread_of_context(), func, *args, **kwargs)
 
+    def _call_to_clean_up(
+        self, func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
+    ) -> t.Awaitable[t.Any]:
+        """:meth:`_call`, also if the client goes away while *func* waits for a worker thread."""
+        if may_be_awaited(func) or is_stock(func):
+            return self._call(func, *args, **kwargs)
+        return clean_up_in_thread(self._thread_of_context(), func, *args, **kwargs)
+
     def _ask(
         self, func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
     ) -> t.Awaitable[t.Any]:
@@ -155,6 +164,9 @@ class Calling(App):
     def _sync_wrapper(self, func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
         # What Blinker wraps the sync receivers of a signal with, when it awaits the others.
         return partial(self._call, func)
+
+    def _clean_up_wrapper(self, func: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+        return partial(self._call_to_clean_up, func)
 
 
 def may_be_awaited(func: t.Callable[..., t.Any]) -> bool:

@@ -42,11 +42,28 @@ async def run_in_thread(
     :data:`current_ending`, and the caller goes on when the function has ended, so that nothing
     runs beside the clean-up.
     """
+    return await _hop(pool, func, args, kwargs)
+
+
+async def clean_up_in_thread(
+    pool: Executor, func: t.Callable[..., t.Any], /, *args: t.Any, **kwargs: t.Any
+) -> t.Any:
+    """:func:`run_in_thread`, also if the caller is cancelled before a thread is free for it."""
+    hop = _hop(pool, func, args, kwargs)
+    hop.is_sure = True
+    return await hop
+
+
+def _hop(
+    pool: Executor,
+    func: t.Callable[..., t.Any],
+    args: tuple[t.Any, ...],
+    kwargs: dict[str, t.Any],
+) -> Hop:
     ending = Ending()
     ending.tells_the_next = True
-    return await Hop(
-        pool, partial(_ended_by, ending, *amid_error(func, amid), *args, **kwargs), ending.come
-    )
+    call = partial(_ended_by, ending, *amid_error(func, amid), *args, **kwargs)
+    return Hop(pool, call, ending.come)
 
 
 def _ended_by(
@@ -160,6 +177,9 @@ class Hop(_End):
     :param stop: called where a task that is cancelled has to wait for the thread, to tell it so.
     """
 
+    #: Whether it is made even if the task is cancelled before a thread is free.
+    is_sure = False
+
     _work: Future[t.Any] | None = None
     _copy: Context | None = None
 
@@ -213,7 +233,9 @@ class Hop(_End):
         if not self._note_cancelled(msg):
             return False
         # Told when the thread has ended.
-        if not self._work.cancel() and self._stop is not None:  # type: ignore[union-attr]
+        work: t.Any = self._work
+        has_begun = work.running() if self.is_sure else not work.cancel()
+        if has_begun and self._stop is not None:
             self._stop()
         return True
 

@@ -594,9 +594,11 @@ class Walk(Calling, Contexts, Responses):
         for name in (*_current_request_context().request.blueprints, None):
             for func in reversed(self.teardown_request_funcs.get(name, ())):
                 with errors:
-                    await self._call(func, exc)
+                    await self._call_to_clean_up(func, exc)
         with errors:
-            await request_tearing_down.send_async(self, _sync_wrapper=self._sync_wrapper, exc=exc)
+            await request_tearing_down.send_async(
+                self, _sync_wrapper=self._clean_up_wrapper, exc=exc
+            )
         errors.raise_any("Errors during request teardown")
 
     @stock
@@ -633,9 +635,9 @@ class Walk(Calling, Contexts, Responses):
         errors = _CollectErrors()
         for func in reversed(self.teardown_appcontext_funcs):
             with errors:
-                await self._call(func, exc)
+                await self._call_to_clean_up(func, exc)
         with errors:
             await appcontext_tearing_down.send_async(
-                self, _sync_wrapper=self._sync_wrapper, exc=exc
+                self, _sync_wrapper=self._clean_up_wrapper, exc=exc
             )
         errors.raise_any("Errors during app context teardown")
