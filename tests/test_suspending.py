@@ -175,6 +175,23 @@ def test_only_its_own_task_and_thread_can_be_suspended() -> None:
     assert not can_suspend()
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks begin in a later turn")
+def test_a_task_that_is_begun_at_once_is_another_one() -> None:
+    async def beside() -> bool:
+        return bool(can_suspend())
+
+    @suspendable
+    async def view() -> list[bool]:
+        return [await asyncio.create_task(beside()), bool(can_suspend())]
+
+    async def run() -> list[bool]:
+        factory = getattr(asyncio, "eager_task_factory")  # noqa: B009
+        asyncio.get_running_loop().set_task_factory(factory)
+        return [*await view()]
+
+    assert asyncio.run(run()) == [False, True]
+
+
 def test_one_within_another() -> None:
     @suspendable
     async def inner() -> str:

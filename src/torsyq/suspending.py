@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import typing as t
+from asyncio import current_task
 from functools import wraps
 from types import coroutine
 
@@ -26,7 +27,9 @@ _SPARE = 100
 
 def can_suspend() -> bool:
     """Whether the caller is called by what :func:`suspendable` has made."""
-    return type(getcurrent()) is _Runner
+    runner = getcurrent()
+    # A task that was begun at once, in the midst of this one's step, is another's.
+    return type(runner) is _Runner and runner.task is _current_task()
 
 
 def suspend(awaitable: t.Awaitable[T]) -> T:
@@ -57,6 +60,13 @@ async def _result(awaitable: t.Awaitable[T]) -> T:
     return await awaitable
 
 
+def _current_task() -> object:
+    try:
+        return current_task()
+    except RuntimeError:
+        return None  # It is closed where no loop runs.
+
+
 class _Runner(greenlet):
     """Runs steps, one after another.
 
@@ -65,6 +75,7 @@ class _Runner(greenlet):
 
     step: t.Any = None
     value: t.Any = None
+    task: object = None
     # What came of the step: what it awaits, or its error.
     awaited: t.Any = None
     failure: BaseException | None = None
@@ -107,7 +118,7 @@ def _in_greenlets(work: t.Coroutine[t.Any, t.Any, T]) -> t.Generator[t.Any, t.An
         while True:
             runner.parent = here = getcurrent()
             runner.gr_context = here.gr_context
-            runner.step, runner.value = step, value
+            runner.step, runner.value, runner.task = step, value, _current_task()
             waits_for = runner.switch()
             while waits_for is not None:
                 try:
@@ -117,7 +128,7 @@ def _in_greenlets(work: t.Coroutine[t.Any, t.Any, T]) -> t.Generator[t.Any, t.An
                 else:
                     waits_for = runner.switch(value)
             awaited, error = runner.awaited, runner.failure
-            runner.awaited = runner.failure = runner.gr_context = None
+            runner.awaited = runner.failure = runner.gr_context = runner.task = None
             if error is not None:
                 if len(spare) < _SPARE:
                     spare.append(runner)
