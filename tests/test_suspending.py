@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 import typing as t
@@ -300,6 +301,34 @@ def test_greenlets_are_used_again_and_few_are_kept() -> None:
     thread.start()
     thread.join()
     assert kept == [suspending._SPARE]
+
+
+def test_greenlets_that_are_not_kept_are_freed_also_with_their_thread() -> None:
+    @suspendable
+    async def view() -> None:
+        suspend(asyncio.sleep(0))
+
+    async def run(at_once: int) -> None:
+        await asyncio.gather(*(view() for _ in range(at_once)))
+
+    def there() -> int:
+        gc.collect()
+        return sum(type(thing) is suspending._Runner for thing in gc.get_objects())
+
+    async def many_times() -> list[int]:
+        numbers = []
+        for _ in range(3):
+            await run(suspending._SPARE + 50)
+            numbers.append(there())
+        return numbers
+
+    before = there()
+    numbers: list[int] = []
+    thread = threading.Thread(target=lambda: numbers.extend(asyncio.run(many_times())))
+    thread.start()
+    thread.join()
+    assert numbers[0] == numbers[2]
+    assert there() == before
 
 
 @given(st.lists(st.lists(st.sampled_from("saet"), max_size=6), max_size=12))

@@ -80,23 +80,27 @@ class _Runner(greenlet):
     awaited: t.Any = None
     failure: BaseException | None = None
 
-    def run(self) -> None:
-        while True:
-            self._go()
-            self.parent.switch(None)  # type: ignore[union-attr]
 
-    def _go(self) -> None:
-        step, value = self.step, self.value
-        self.step = self.value = None
-        try:
-            self.awaited = step(value)
-        except GreenletExit:
-            raise
-        except BaseException as error:
-            self.failure = error
-        finally:
-            # Where it was thrown in, its traceback holds this frame: they would hold each other.
-            del step, value
+def _run_steps() -> None:
+    # Not a method, nor with a variable for the runner: a greenlet that is held by its own frames
+    # is never freed.
+    while True:
+        _run_step(getcurrent())
+        getcurrent().parent.switch(None)  # type: ignore[union-attr]
+
+
+def _run_step(runner: t.Any) -> None:
+    step, value = runner.step, runner.value
+    runner.step = runner.value = None
+    try:
+        runner.awaited = step(value)
+    except GreenletExit:
+        raise
+    except BaseException as error:
+        runner.failure = error
+    finally:
+        # Where it was thrown in, its traceback holds this frame: they would hold each other.
+        del step, value
 
 
 class _Spare(threading.local):
@@ -112,7 +116,7 @@ def _in_greenlets(work: t.Coroutine[t.Any, t.Any, T]) -> t.Generator[t.Any, t.An
     spare = _spare.runners
     # The same for all steps: a greenlet that was begun in one, as SQLAlchemy's AsyncSession begins
     # them, comes back to it from the next ones too.
-    runner = spare.pop() if spare else _Runner()
+    runner = spare.pop() if spare else _Runner(_run_steps)
     step, value, awaited, error = work.send, None, None, None
     try:
         while True:
