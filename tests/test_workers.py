@@ -164,9 +164,13 @@ def test_newcomers_wait_for_a_place(pool: WorkerThreads) -> None:
     go = threading.Event()
     order: list[int] = []
 
+    both = threading.Event()
+
     def work(number: int) -> None:
-        go.wait(PATIENCE)
         order.append(number)
+        if len(order) == 2:
+            both.set()
+        go.wait(PATIENCE)
 
     known = pool.seat()
     seats = [pool.seat(is_new=True) for _ in range(6)]
@@ -174,7 +178,7 @@ def test_newcomers_wait_for_a_place(pool: WorkerThreads) -> None:
     assert [work.running() for work in works[2:]] == [False] * 4
     assert thread_of(known)
     assert works[2].cancel()
-    assert thread_of(seats[2])  # It goes on with what cleans up.
+    assert both.wait(PATIENCE)
     go.set()
     for work_of_other in works[:2] + works[3:]:
         work_of_other.result(PATIENCE)
@@ -194,6 +198,21 @@ def test_the_place_of_who_is_cancelled_is_free(pool: WorkerThreads) -> None:
     works = [seat.submit(until_all.wait) for seat in seats]
     until_all.wait()
     assert len({work.result(PATIENCE) for work in works}) == 2
+
+
+def test_who_is_cancelled_while_it_waits_for_a_place_is_still_new(pool: WorkerThreads) -> None:
+    """Where hundreds of clients leave, their teardown functions do not all run at once."""
+    go = threading.Event()
+    others = [pool.seat(is_new=True) for _ in range(2)]
+    works = [other.submit(go.wait, PATIENCE) for other in others]
+    seat = pool.seat(is_new=True)
+    assert seat.submit(threading.get_ident).cancel()
+    clean_up = seat.submit(threading.get_ident)
+    assert pool.seat().submit(clean_up.running).result(PATIENCE) is False
+    assert not clean_up.done()
+    go.set()
+    assert clean_up.result(PATIENCE) == thread_of(seat)
+    wait(works, PATIENCE)
 
 
 def test_who_waits_for_a_place_has_it_also_when_the_pool_is_let_go(pool: WorkerThreads) -> None:

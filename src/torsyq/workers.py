@@ -211,7 +211,6 @@ class Seat(Executor):
                 kept = self.pool.keep()
                 return kept.lane.submit(_run_kept, kept, fn, args, kwargs)
             if self._is_new:
-                self._is_new = False
                 work = self.pool.begin(self, fn, args, kwargs)
             else:
                 work = self.run(fn, args, kwargs)
@@ -223,6 +222,8 @@ class Seat(Executor):
     ) -> Future[t.Any]:
         """:meth:`submit`, whatever runs, and without waiting for a place."""
         with self._submitting:
+            # Not sooner: where the first is cancelled while it waits, the next one is the first.
+            self._is_new = False
             if self._kept is None:
                 self._kept = self.pool.keep()
             return self._kept.lane.submit(fn, *args, **kwargs)
