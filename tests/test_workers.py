@@ -10,6 +10,7 @@ import threading
 import typing as t
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait
@@ -213,6 +214,22 @@ def test_who_is_cancelled_while_it_waits_for_a_place_is_still_new(pool: WorkerTh
     go.set()
     assert clean_up.result(PATIENCE) == thread_of(seat)
     wait(works, PATIENCE)
+
+
+def test_who_waits_for_a_place_is_told_where_the_pool_is_let_go_with_what_it_has(
+    pool: WorkerThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "MOST_LANES", 1)
+    go = threading.Event()
+    holder = pool.seat()
+    holder.submit(go.wait, PATIENCE)
+    seats = [pool.seat(is_new=True) for _ in range(3)]
+    works = [seat.submit(threading.get_ident) for seat in seats]
+    works[0].cancel()
+    pool.shutdown(wait=False, cancel_futures=True)
+    go.set()
+    with pytest.raises(CancelledError):
+        works[2].result(PATIENCE)
 
 
 def test_who_waits_for_a_place_has_it_also_when_the_pool_is_let_go(pool: WorkerThreads) -> None:

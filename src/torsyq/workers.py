@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import typing as t
 from collections import deque
+from concurrent.futures import CancelledError
 from concurrent.futures import Executor
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
@@ -116,6 +117,9 @@ class WorkerThreads(Threads):
 
     def _pass_on(self, work: Future[t.Any], done: Future[t.Any]) -> None:
         self._leave_place()
+        if done.cancelled():
+            work.set_exception(CancelledError())
+            return
         # Not raised: its traceback would hold this frame, and the future that holds the error.
         error = done.exception()
         if error is None:
