@@ -425,6 +425,29 @@ def test_the_sync_functions_of_a_request_share_a_thread(app: Flask, anyclient: F
         threads.clear()
 
 
+def test_a_context_made_in_a_view_has_a_thread_of_its_own(app: Flask) -> None:
+    """And the generator that is streamed goes on in that of the request."""
+
+    @app.before_request
+    def note() -> None:
+        g.thread = threading.get_ident()
+
+    app.teardown_appcontext(lambda error: None)
+
+    @app.get("/")
+    async def view() -> t.Iterator[str]:
+        async with app.app_context():
+            pass
+        return stream_with_context(pieces())
+
+    def pieces() -> t.Iterator[str]:
+        yield "the same: "
+        yield str(g.thread == threading.get_ident())
+
+    assert asyncio.run(exchange(app)).body == b"the same: True"
+    app.thread_pool.shutdown()
+
+
 def test_a_request_that_outlasts_the_pool_ends_as_any_other(app: Flask) -> None:
     """Granian says that serving ends while a request goes on whose client has gone."""
     ended: list[str] = []

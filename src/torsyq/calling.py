@@ -115,7 +115,7 @@ class Calling(App):
         # A request may outlast the pool it began with, where the server stops without it.
         if ctx._seat is None or ctx._seat.pool is not pool:
             walk = _current_request_context(None) or ctx
-            ctx._seat = walk._seat = pool.seat(walk._is_new)
+            ctx._seat = pool.seat(walk._is_new)
             walk._is_new = False
         return ctx._seat
 

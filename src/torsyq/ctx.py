@@ -434,6 +434,7 @@ class RequestContext(_Pushable):
                 )
                 app_ctx = self._app_ctx if is_wanted else None
             if app_ctx is not None:
+                self._seat = app_ctx._seat  # For the body.
                 app_ctx.pop(exc)
             if current is not self:
                 raise _popped_wrong("request", current, self)
@@ -478,6 +479,7 @@ class RequestContext(_Pushable):
                 )
                 app_ctx = self._app_ctx if is_wanted else None
             if app_ctx is not None:
+                self._seat = app_ctx._seat  # For the body.
                 await app_ctx.pop_async(exc)
             if current is not self:
                 raise _popped_wrong("request", current, self)
