@@ -21,6 +21,7 @@ from torsyq import abort
 from torsyq import Blueprint
 from torsyq import Flask
 from torsyq import g
+from torsyq import request
 from torsyq import stream_with_context
 from torsyq import websocket
 from torsyq import workers
@@ -445,6 +446,99 @@ def test_a_context_made_in_a_view_has_a_thread_of_its_own(app: Flask) -> None:
         yield str(g.thread == threading.get_ident())
 
     assert asyncio.run(exchange(app)).body == b"the same: True"
+    app.thread_pool.shutdown()
+
+
+def test_an_async_stream_ends_in_the_thread_of_its_request(app: Flask) -> None:
+    threads: list[int] = []
+
+    def note(*args: object) -> None:
+        threads.append(threading.get_ident())
+
+    app.before_request(note)
+    app.teardown_appcontext(note)
+
+    @app.get("/")
+    async def view() -> t.AsyncIterator[str]:
+        @stream_with_context
+        async def pieces() -> t.AsyncIterator[str]:
+            other = app.thread_pool.seat()  # type: ignore[attr-defined]
+            other.submit(threading.get_ident).result(PATIENCE)
+            yield ""
+
+        return pieces()
+
+    asyncio.run(exchange(app))
+    assert len(threads) == 3
+    assert len(set(threads)) == 1
+    app.thread_pool.shutdown()
+
+
+@pytest.mark.parametrize("path", ["/task", "/error", "/view_error"])
+def test_what_a_request_leaves_keeps_no_thread(app: Flask, path: str) -> None:
+    """A task that goes on, and an error that a log has kept."""
+    app.config.update(ASGI_THREADS=2, PROPAGATE_EXCEPTIONS=False)
+    app.logger.disabled = True
+    left: list[object] = []
+    app.teardown_request(lambda error: None)
+
+    @app.before_request
+    def hook() -> None:
+        if request.path == "/error":
+            raise ValueError
+
+    @app.errorhandler(500)
+    async def keep(error: Exception) -> tuple[str, int]:
+        left.append(error)
+        return "", 500
+
+    @app.get("/task")
+    async def task() -> str:
+        left.append(asyncio.create_task(asyncio.sleep(PATIENCE)))
+        return ""
+
+    @app.get("/view_error")
+    @app.get("/error")
+    async def view() -> str:
+        raise ValueError
+
+    async def run() -> None:
+        await statuses(begin(app, 10, path))
+        assert len(left) == 10
+        gc.collect()
+        pool: t.Any = app.thread_pool
+        assert len(pool._lanes) == len(pool._free) <= 2
+
+    asyncio.run(run())
+    app.logger.disabled = False
+    app.thread_pool.shutdown()
+
+
+def test_what_goes_on_in_a_thread_keeps_it(app: Flask) -> None:
+    """Also when the request is over in whose task it was begun: nobody else waits behind it."""
+    go = threading.Event()
+    tasks: list[asyncio.Task[object]] = []
+    app.before_request(lambda: None)
+
+    @app.get("/")
+    async def view() -> str:
+        call = app._call(go.wait, PATIENCE)
+        tasks.append(asyncio.ensure_future(call))
+        await asyncio.sleep(0)
+        return ""
+
+    @app.get("/other")
+    async def other() -> str:
+        return ""
+
+    async def run() -> None:
+        assert (await exchange(app)).status == 200
+        assert (await exchange(app, "/other")).status == 200
+        assert not go.is_set()
+        go.set()
+        assert await tasks[0]
+
+    asyncio.run(run())
     app.thread_pool.shutdown()
 
 

@@ -230,7 +230,7 @@ class Asgi(Lifespan):
                 else:
                     work = self.wsgi_app_async(ctx, environ, answer.start_response)
                 answer.body = yield from work
-                answer.seat = ctx._seat
+                answer.seat, ctx._seat = ctx._seat, None
                 return
         if ctx is not None:
             # The walk in a thread makes its own. This one and its error would hold each other.

@@ -176,7 +176,8 @@ class Answer(Ending):
         return self.has_body and isinstance(self._body, Incoming)
 
     def end(self) -> None:
-        """Listen no more, and let go of the request's body."""
+        """Listen no more, and let go of the thread and of the request's body."""
+        self.seat = None
         if self._answering is not None:
             self._doorman.present.discard(self)
             if self._listening is not None:

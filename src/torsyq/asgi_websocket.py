@@ -149,6 +149,7 @@ class WebsocketWalk(Asgi):
                 try:
                     await ctx.pop_async(error)
                 finally:
+                    ctx._seat = None
                     # The traceback holds this frame: without this, frame and error hold each other.
                     error = None
                     del self._websockets[ctx.websocket]

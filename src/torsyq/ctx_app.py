@@ -204,6 +204,9 @@ class AppContext(_Pushable):
         current = _pushed_app_context(None) or _not_pushed(_cv_app)
         # Read here: a teardown function may have pushed or popped it.
         token, self._pushes = self._pushes or _not_pushed(_cv_app)
+        if self._pushes is None:
+            # A task that goes on has this context, and is not to keep a thread.
+            self._seat = None
         if token is None:
             # SECURITY: what a request left may not meet the next one, with what is in its g.
             _enter_app_context(None)

@@ -41,6 +41,7 @@ if t.TYPE_CHECKING:
 
     from .ctx import RequestContext
     from .ctx_app import AppContext
+    from .workers import Seat
     from .wrappers import Response
 else:
     asyncio = deferred("asyncio", globals())
@@ -116,7 +117,8 @@ def stream_with_context(
     if hasattr(generator_or_function, "__aiter__") and (
         a_loop_runs() or not hasattr(generator_or_function, "__iter__")
     ):
-        return _stream_async(*_contexts_to_keep(), generator_or_function)
+        app_context, request_context = _contexts_to_keep()
+        return _stream_async(app_context, app_context._seat, request_context, generator_or_function)
     try:
         iterator = iter(generator_or_function)
     except TypeError:
@@ -157,8 +159,12 @@ def _stream(
 
 
 async def _stream_async(
-    app_context: AppContext, request_context: RequestContext, iterable: t.AsyncIterable[t.AnyStr]
+    app_context: AppContext,
+    seat: Seat | None,
+    request_context: RequestContext,
+    iterable: t.AsyncIterable[t.AnyStr],
 ) -> t.AsyncIterator[t.AnyStr]:
+    app_context._seat = seat  # What the walk has left in g may belong to its thread.
     async with app_context, request_context, iterating(iterable) as iterator:
         async for chunk in iterator:
             yield chunk

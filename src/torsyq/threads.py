@@ -42,7 +42,9 @@ async def run_in_thread(
     :data:`current_ending`, and the caller goes on when the function has ended, so that nothing
     runs beside the clean-up.
     """
-    return await _hop(pool, func, args, kwargs)
+    hop = _hop(pool, func, args, kwargs)
+    del pool  # An error's traceback holds this frame, and the pool may be a seat.
+    return await hop
 
 
 async def clean_up_in_thread(
@@ -51,6 +53,7 @@ async def clean_up_in_thread(
     """:func:`run_in_thread`, also if the caller is cancelled before a thread is free for it."""
     hop = _hop(pool, func, args, kwargs)
     hop.is_sure = True
+    del pool  # As above.
     return await hop
 
 
@@ -216,6 +219,7 @@ class Hop(_End):
                 self.result()
             finally:
                 work, self._work = self._work, None
+                del self._pool  # Not sooner: the thread is kept as long as the call goes on.
                 if self._copy is not None:
                     adopt(self._copy)
             return _result_of(work)
