@@ -99,7 +99,7 @@ def untouched_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iter
     monkeypatch.setattr(sys, "path", sys.path[:])
     with mock.patch.dict(os.environ):
         yield
-    for name, module in [*sys.modules.items()]:
+    for name, module in list(sys.modules.items()):
         if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
 

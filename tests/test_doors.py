@@ -19,6 +19,7 @@ from zipfile import ZipFile
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
+from packaging.requirements import Requirement
 
 import torsyq
 import torsyq.doors
@@ -346,7 +347,7 @@ def test_torsyq_opens_the_doors_for_the_app(tmp_path: Path) -> None:
 
 # -- a wheel that is really built and installed ------------------------------------------------
 
-RUNTIME = ("werkzeug", "jinja2", "markupsafe", "itsdangerous", "click", "blinker")
+RUNTIME = ("werkzeug", "jinja2", "markupsafe", "itsdangerous", "click", "blinker", "greenlet")
 
 HELLO = """
 from flask import Flask
@@ -439,6 +440,13 @@ CALL = "import hello; print(hello.app.test_client().get('/').text)"
 def test_without_flask_importing_flask_gives_torsyq(alone: Installed) -> None:
     result = alone.run("python", "-c", CALL)
     assert (result.stdout, result.stderr) == ("torsyq\n", "")
+
+
+def test_it_asks_for_all_that_it_needs_and_for_nothing_else(alone: Installed) -> None:
+    assert alone.pip("check") == "No broken requirements found.\n"
+    code = "import importlib.metadata as m; print(*m.requires('torsyq'), sep='\\n')"
+    asked = map(Requirement, alone.run("python", "-c", code).stdout.splitlines())
+    assert {each.name for each in asked if "extra" not in str(each.marker)} == {*RUNTIME}
 
 
 @pytest.mark.parametrize("program", [["flask"], ["python", "-m", "flask"], ["torsyq"]])

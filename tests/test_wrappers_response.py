@@ -290,7 +290,7 @@ def test_any_response_is_copied_closed_and_sent_as_flasks(
     body: t.Any, steps: list[tuple[str, t.Any]], method: str
 ) -> None:
     pair = Changing(Response, body), Changing(flask.Response, body)
-    for step, value in [*steps, ("send", method), ("send", method)]:
+    for step, value in (*steps, ("send", method), ("send", method)):
         results = [outcome(lambda: each.take(step, value)) for each in pair]  # noqa: B023
         assert results[0] == results[1]
         assert pair[0].notes == pair[1].notes

@@ -358,7 +358,7 @@ class Asgi(Lifespan):
                 handler
                 for name in names
                 # Lists, since another thread may add to what they are made of.
-                for by_class in [*self.error_handler_spec.get(name, {}).values()]
-                for handler in [*by_class.values()]
+                for by_class in list(self.error_handler_spec.get(name, {}).values())
+                for handler in list(by_class.values())
             ),
         )

@@ -289,7 +289,7 @@ class WebsocketWalk(Asgi):
         loop = asyncio.get_running_loop()
         here = [
             (websocket, ended)
-            for websocket, ended in [*self._websockets.items()]
+            for websocket, ended in list(self._websockets.items())
             if ended.get_loop() is loop
         ]
         for websocket, _ in here:

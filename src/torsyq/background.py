@@ -143,7 +143,7 @@ class Background(Walk):
     def _tasks_here(self) -> list[asyncio.Task[None]]:
         """The background tasks on the running loop: those of another end when that one does."""
         loop = asyncio.get_running_loop()
-        return [task for task in [*self.background_tasks] if task.get_loop() is loop]
+        return [task for task in list(self.background_tasks) if task.get_loop() is loop]
 
     # Stopping.
 

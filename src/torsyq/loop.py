@@ -398,7 +398,7 @@ class Ending:
 
     def tasks(self) -> list[object]:
         """What runs the coroutines that :meth:`wait_for` waits for."""
-        calls = [getattr(cancel, "__self__", None) for cancel in [*self._calls]]
+        calls = [getattr(cancel, "__self__", None) for cancel in list(self._calls)]
         return [call._task for call in calls if isinstance(call, Call)]
 
     def be_known(self) -> None:

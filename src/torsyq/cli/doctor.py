@@ -106,8 +106,7 @@ def about_databases(app: Flask) -> list[Finding]:
         " up all others, since greenlet is not installed. Where they wait for those, nothing in the"
         " process moves, until a timeout."
     )
-    remedy = "Install greenlet; or use 'sqlalchemy[asyncio]', which brings it."
-    return [Finding("hint", "Flask-SQLAlchemy", text, remedy)]
+    return [Finding("hint", "Flask-SQLAlchemy", text, "pip install greenlet")]
 
 
 def own_sources(app: Flask) -> list[pathlib.Path]:
