@@ -23,6 +23,7 @@ from tests.sockets import on_loop
 from tests.sockets import Wire
 from torsyq import abort
 from torsyq import Flask
+from torsyq import Request
 from torsyq import request
 from torsyq import session
 from torsyq import Websocket
@@ -358,6 +359,22 @@ async def test_the_websocket_has_the_request_s_attributes(app: Flask) -> None:
         "view_args": {"number": 5},
         "text": "<Websocket 'ws://localhost/rooms/5?q=1'>",
     }
+
+
+def test_what_is_public_on_a_request_is_on_its_websocket_until_that_has_its_own() -> None:
+    public = {name for name in dir(Request({})) if not name.startswith("_")}
+    assert public <= {*dir(Websocket)}
+
+    class Named(Websocket):
+        path = "of the class"
+
+    plain, named = Websocket.__new__(Websocket), Named.__new__(Named)
+    plain.request = named.request = Request({"PATH_INFO": "/a", "REQUEST_METHOD": "GET"})
+    assert (plain.path, plain.method, named.path) == ("/a", "GET", "of the class")
+    plain.path = "its own"
+    assert (plain.path, plain.request.path) == ("its own", "/a")
+    with pytest.raises(AttributeError, match="'Websocket' object has no attribute 'pahts'"):
+        plain.pahts  # noqa: B018
 
 
 def test_an_object_without_a_request_has_no_attributes() -> None:
@@ -897,7 +914,7 @@ async def test_a_receive_that_is_given_up_loses_no_message(app: Flask) -> None:
         waiting, another = (asyncio.create_task(websocket.receive()) for _ in range(2))
         await asyncio.sleep(0)
         # Woken by a message and cancelled before it runs.
-        websocket._inbox._admit({"type": "websocket.receive", "text": "a"})
+        websocket._inbox._keep("a")
         waiting.cancel()
         await websocket.send(await another)
         await websocket.send(await asyncio.wait_for(websocket.receive(), 5))

@@ -447,8 +447,8 @@ class WebsocketWalk(Asgi):
         body = {"type": "websocket.http.response.body", "body": response.get_data()}
         websocket._inbox.close(1000, "")
         with suppress(*GONE):
-            await websocket._outbox.send(start)
-            await websocket._outbox.send(body)
+            await websocket._send(start)
+            await websocket._send(body)
 
     async def do_teardown_websocket(self, exc: BaseException | None = None) -> None:
         """Call the ``teardown_websocket`` functions, the innermost blueprint's first.

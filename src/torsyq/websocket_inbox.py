@@ -7,7 +7,6 @@ import sys
 import typing as t
 from collections import deque
 from contextvars import copy_context
-from threading import get_ident
 
 from .loop import is_async
 from .threads import end_of
@@ -23,9 +22,6 @@ if t.TYPE_CHECKING:
 # What has arrived and was not received yet is bounded by both; beyond, the client has to wait.
 _MESSAGES_KEPT = 64
 _BYTES_KEPT = 256 * 1024
-
-# How it ended where the server's ``receive`` fails: each has its own way to say that nobody is there.
-_GONE = 1006, ""
 
 
 class WebsocketDisconnected(asyncio.CancelledError):
@@ -69,21 +65,22 @@ class Inbox:
         viewer: Viewer,
     ) -> None:
         self.end: tuple[int, str] | None = None
-        # PERF: read here, and not from the websocket, whose attributes Python finds late, since its
-        # class has a __getattr__ (1 % of an echo).
         #: Whether the connection is open, or was.
         self.is_open = False
-        #: The thread of the event loop.
-        self.thread = get_ident()
         self._viewer = viewer
         self._loop = viewer.loop
         self._receive = receive
         self._refuse = refuse
         self._limit = limit
+        # As many characters have at most four times as many bytes.
+        self._surely_fits = sys.maxsize if limit is None else limit // 4
         self._messages: deque[str | bytes] = deque()
         self._size = 0
         self._readers: deque[asyncio.Future[None]] = deque()
         self._room: asyncio.Future[None] | None = None
+        # How it ends, once it does: like this where the server's ``receive`` fails, and each has its
+        # own way to say that nobody is there.
+        self._ending = 1006, ""
         self._is_refusing = False
         # Who waits in the server's receive, and whether it is cancelled because that is over.
         self._taker: asyncio.Task[t.Any] | None = None
@@ -136,33 +133,43 @@ class Inbox:
     async def _listen(self) -> None:
         while self.end is None:
             try:
-                end = self._admit(await self._receive())
+                data = self._read(await self._receive())
             except Exception:
-                end = _GONE
-            if end is not None:
-                await self._part(*end)
+                data = None
+            if data is None:
+                await self._part()
+            else:
+                self._keep(data)
             while len(self._messages) >= _MESSAGES_KEPT or self._size > _BYTES_KEPT:
                 self._room = self._loop.create_future()
                 await self._room
 
-    def _admit(self, message: Message) -> tuple[int, str] | None:
-        """Keep a message; or tell what ends the connection."""
+    def _read(self, message: Message) -> str | bytes | None:
+        """What a message says; None if it ends the connection, and how it does is noted."""
         if message["type"] == "websocket.disconnect":
-            return message.get("code") or 1005, message.get("reason") or ""
+            self._ending = message.get("code") or 1005, message.get("reason") or ""
+            return None
         data: str | bytes | None = message.get("text")
         if data is None:
             data = message.get("bytes") or b""
-        limit = self._limit
-        if limit is not None and len(data) * 4 > limit and self._is_too_big(data, limit):
+        if len(data) > self._surely_fits and self._is_too_big(data):
             self._is_refusing = True
-            return 1009, "message too big"
+            self._ending = 1009, "message too big"
+            return None
+        return data
+
+    def _is_too_big(self, data: str | bytes) -> bool:
+        size = len(data.encode() if isinstance(data, str) else data)
+        return self._limit is not None and size > self._limit
+
+    def _keep(self, data: str | bytes) -> None:
         self._messages.append(data)
         self._size += len(data)
-        if self._readers:
-            self._wake_reader()
-        return None
+        self._wake_reader()
 
-    async def _part(self, code: int, reason: str) -> None:
+    async def _part(self) -> None:
+        """The client has gone, or is sent away."""
+        code, reason = self._ending
         try:
             if self._is_refusing:
                 await self._refuse(code, reason)
@@ -173,9 +180,6 @@ class Inbox:
             self._over(code, reason)
             self._viewer.dismiss()
 
-    def _is_too_big(self, data: str | bytes, limit: int) -> bool:
-        return len(data.encode() if isinstance(data, str) else data) > limit
-
     async def get(self) -> str | bytes:
         """The next message.
 
@@ -185,38 +189,44 @@ class Inbox:
         while not self._messages:
             if self.end is not None:
                 raise await self.farewell()
-            nobody_listens = self._taker is None and self._listening is None
-            await (self._take() if nobody_listens else self._wait())
+            if self._taker is not None or self._listening is not None:
+                await self._wait()
+                continue
+            # PERF: no coroutine of its own, no way through what is kept, and a text is seen to be one
+            # without a call: 5 % of an echo.
+            task = self._taker = asyncio.current_task(self._loop)
+            try:
+                try:
+                    message = await self._receive()
+                    data = message.get("text")
+                    if data is None or len(data) > self._surely_fits:
+                        data = self._read(message)
+                except Exception:
+                    data = None
+                if data is not None:
+                    # What comes next is for the next one.
+                    if self._readers:
+                        self._wake_reader()
+                    return data
+                await self._part()
+            except asyncio.CancelledError:
+                self._wake_reader()
+                if not self._is_dismissed or task is None or task.uncancel():
+                    raise
+            finally:
+                self._taker = None
+                # A task that is cancelled holds its error, whose traceback holds this frame.
+                del task
+                if self._is_watched:
+                    # PERF: :meth:`_let_listen`, inlined (1 % of an echo).
+                    self.is_known = False
+                elif self.end is None:
+                    self._let_listen()
         data = self._messages.popleft()
         self._size -= len(data)
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         return data
-
-    async def _take(self) -> None:
-        """Receive what comes next."""
-        task = self._taker = asyncio.current_task(self._loop)
-        try:
-            try:
-                end = self._admit(await self._receive())
-            except Exception:
-                end = _GONE
-            if end is not None:
-                await self._part(*end)
-        except asyncio.CancelledError:
-            # What comes next is for the next one.
-            self._wake_reader()
-            if not self._is_dismissed or task is None or task.uncancel():
-                raise
-        finally:
-            self._taker = None
-            # A task that is cancelled holds its error, whose traceback holds this frame.
-            del task
-            if self._is_watched:
-                # PERF: :meth:`_let_listen`, inlined (1 % of an echo).
-                self.is_known = False
-            elif self.end is None:
-                self._let_listen()
 
     async def _wait(self) -> None:
         """Wait until someone else received something, or will not."""

@@ -11,6 +11,7 @@ import typing as t
 from contextvars import copy_context
 from functools import wraps
 from threading import get_ident
+from time import monotonic
 
 from werkzeug.exceptions import BadRequest
 
@@ -26,8 +27,8 @@ from .loop import waited_for
 from .threads import Hop
 from .websocket_inbox import Inbox
 from .websocket_inbox import WebsocketDisconnected as WebsocketDisconnected
-from .websocket_outbox import Outbox
 from .websocket_viewer import Viewer
+from .wrappers import Request
 
 if t.TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -40,14 +41,15 @@ if t.TYPE_CHECKING:
     from .asgi_answer import Send
     from .incoming import Message
     from .incoming import Receive
-    from .wrappers import Request
-
 F = t.TypeVar("F", bound=t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]])
 T = t.TypeVar("T")
 
 # The codes an application may send (RFC 6455, section 7.4, and IANA's list).
 _CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
 _LONGEST_REASON = 123
+
+# After so many seconds of sending, other tasks have their turn.
+_STRETCH = 0.001
 
 # How an HTTP status is said once the connection is accepted (the same sources).
 _CODE_OF_STATUS = {400: 1007, 413: 1009, 415: 1003, 503: 1013}
@@ -66,7 +68,7 @@ def _awaited_or_waited_for(method: F) -> F:
     @wraps(method)
     def wrapper(self: Websocket, *args: t.Any, **kwargs: t.Any) -> t.Any:
         # PERF: a tenth of the time in which the running loop tells its name (Python 3.11).
-        if get_ident() == self._inbox.thread:
+        if get_ident() == self._thread:
             return method(self, *args, **kwargs)
         return self._waited_for(method, self, *args, **kwargs)
 
@@ -74,8 +76,9 @@ def _awaited_or_waited_for(method: F) -> F:
 
 
 class Websocket:
-    """A connection and the request it began with. Attributes not found here are that request's:
-    ``headers``, ``args``, ``cookies``, ``path``, ``host``, ``view_args`` ...
+    """A connection, with the public attributes of the request it began with: ``headers``, ``args``,
+    ``cookies``, ``path``, ``host``, ``view_args`` ... What a request class of your own adds to these
+    is in :attr:`request`.
 
     Set :attr:`Flask.websocket_class <torsyq.Flask.websocket_class>` to a subclass to have
     another. Its methods are awaited in an ``async def`` view and called plainly in a ``def``::
@@ -118,6 +121,8 @@ class Websocket:
         user_agent: UserAgent
         view_args: dict[str, t.Any] | None
 
+        def __getattr__(self, name: str) -> t.Any: ...  # What else a request has.
+
     def __init__(
         self,
         request: Request,
@@ -128,17 +133,16 @@ class Websocket:
         #: The request that asked for the connection.
         self.request = request
         self._loop = current_loop()
+        self._thread = get_ident()
         self._viewer = Viewer(self._loop)
         self._inbox = Inbox(receive, self._close, max_message_size, self._viewer)
-        self._outbox = Outbox(send, self._inbox)
+        self._send = send
+        self._next: t.Callable[[], t.Coroutine[t.Any, t.Any, str | bytes]]
+        self._next = self._accept_and_receive
+        self._last_turn = monotonic()
         self._accepting = asyncio.Lock()
         #: Called before accepting, with the headers of the answer.
         self._on_accept: t.Callable[[Headers], t.Awaitable[None]] | None = None
-
-    def __getattr__(self, name: str) -> t.Any:
-        if name.startswith("__") or name == "request":
-            raise AttributeError(name)
-        return getattr(self.request, name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.request.url!r}>"
@@ -205,14 +209,18 @@ class Websocket:
             if subprotocol is not None:
                 message["subprotocol"] = subprotocol
             try:
-                await self._outbox.send(message)
+                await self._send(message)
             except GONE as error:
                 raise await self._lost() from error
             except asyncio.CancelledError:
                 # It is on its way: a second one would be an error of the server's.
-                self._inbox.open()
+                self._open()
                 raise
-            self._inbox.open()
+            self._open()
+
+    def _open(self) -> None:
+        self._inbox.open()
+        self._next = self._inbox.get
 
     async def _lost(self) -> BaseException:
         """What to raise, now that nobody is there."""
@@ -236,12 +244,10 @@ class Websocket:
 
         :raises WebsocketDisconnected: the connection is over.
         """
-        inbox = self._inbox
-        call = inbox.get if inbox.is_open else self._receive_first
         # PERF: _awaited_or_waited_for, inlined here and in 'send' (2 % of an echo).
-        return call() if get_ident() == inbox.thread else self._waited_for(call)
+        return self._next() if get_ident() == self._thread else self._waited_for(self._next)
 
-    async def _receive_first(self) -> str | bytes:
+    async def _accept_and_receive(self) -> str | bytes:
         await self._accept()
         return await self._inbox.get()
 
@@ -269,10 +275,9 @@ class Websocket:
         :raises WebsocketDisconnected: the connection is over.
         :raises ConnectionError: likewise, in a request, a background task or another WebSocket.
         """
-        outbox = self._outbox
-        if get_ident() == outbox.thread:
-            return outbox.put(self, data)
-        call = Call(self._loop, None, outbox.put, self, data)
+        if get_ident() == self._thread:
+            return self._send_here(data)
+        call = Call(self._loop, None, self._send_here, data)
         try:
             # Not every server tells who waits in its send that the client has gone.
             return self._viewer.ending.wait_for(call)  # type: ignore[no-any-return]
@@ -284,6 +289,37 @@ class Websocket:
             if isinstance(error, WebsocketDisconnected):
                 raise
             raise (self._error_for_others() or WebsocketDisconnected(*end)) from None
+
+    async def _send_here(self, data: str | bytes) -> None:
+        message: Message
+        if isinstance(data, str):
+            if not data.isascii():
+                # Half of a surrogate pair, as JSON may bring it, is an error in some servers, and
+                # an empty message in others.
+                data = data.encode("utf-8", "replace").decode()
+            message = {"type": "websocket.send", "text": data}
+        elif isinstance(data, (bytes, bytearray, memoryview)):
+            message = {"type": "websocket.send", "bytes": bytes(data)}
+        else:
+            raise TypeError(
+                f"A message is a string or bytes, and not a {type(data).__name__}."
+                " To send it as JSON, use 'send_json'."
+            )
+        inbox = self._inbox
+        if not inbox.is_open:
+            await self._accept()
+        if inbox.end is not None:
+            raise await self._farewell()
+        try:
+            await self._send(message)
+        except Exception as error:
+            # Each server has its own way to say that nobody is there.
+            raise await self._lost() from error
+        now = monotonic()
+        if now - self._last_turn > _STRETCH:
+            # Not every server waits in its send, and the others want their turn.
+            self._last_turn = now
+            await asyncio.sleep(0)
 
     def send_json(self, *args: t.Any, **kwargs: t.Any) -> t.Coroutine[t.Any, t.Any, None]:
         """Send a value as JSON text: one, or a list of several, or a dictionary of the keyword
@@ -312,7 +348,7 @@ class Websocket:
             )
         if len(reason.encode()) > _LONGEST_REASON:
             raise ValueError(f"A reason has at most {_LONGEST_REASON} bytes: {reason!r}.")
-        if get_ident() == self._inbox.thread:
+        if get_ident() == self._thread:
             return self._close_here(code, reason)
         self._waited_for(self._close_here, code, reason)
         self._viewer.be_told_in_thread()
@@ -328,7 +364,7 @@ class Websocket:
         # Granian cannot close while it is being listened to.
         await self._stop()
         try:
-            await self._outbox.send({"type": "websocket.close", "code": code, "reason": reason})
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
         except Exception:
             # The client was faster.
             return
@@ -361,7 +397,7 @@ class Websocket:
 
         :raises RuntimeError: it is in an async one, where nothing would wait for a message.
         """
-        if get_ident() == self._inbox.thread:
+        if get_ident() == self._thread:
             raise RuntimeError(
                 "A plain 'for' was used on the event loop, where it cannot wait for a message."
                 " Usually it is in an 'async def' view: write 'async for message in websocket'."
@@ -442,4 +478,24 @@ class Websocket:
         finally:
             # Some of these hold the websocket, and granian closes the line only when nobody has its
             # objects any more.
-            del self._outbox.send, self._on_accept, self._inbox._receive, self._inbox._refuse
+            self._next = self._inbox.get
+            del self._send, self._on_accept, self._inbox._receive, self._inbox._refuse
+
+
+class _OfRequest:
+    """An attribute that is the request's, as long as the websocket has none of its own.
+
+    PERF: a ``__getattr__`` would have Python find each attribute of the websocket late (2 % of an
+    echo).
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, websocket: Websocket | None, owner: type) -> t.Any:
+        return self if websocket is None else getattr(websocket.request, self.name)
+
+
+for _name in {*dir(Request), "environ", "method"} - {*dir(Websocket)}:
+    if not _name.startswith("_"):
+        setattr(Websocket, _name, _OfRequest(_name))
