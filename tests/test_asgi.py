@@ -38,6 +38,9 @@ from torsyq import url_for
 from torsyq.ctx import RequestContext
 from torsyq.globals import _cv_app
 from torsyq.globals import _cv_request
+from torsyq.globals import app_ctx
+from torsyq.globals import request_ctx
+from torsyq.signals import appcontext_pushed
 from torsyq.testing import FlaskClient
 from torsyq.views import MethodView
 from torsyq.views import View
@@ -487,6 +490,56 @@ def test_an_environment_is_completed_once(app: Flask) -> None:
     # Headers that can be gone through but once, as a middleware may leave them.
     headers = iter([(b"host", b"localhost"), (b"x-forwarded-for", b"1.1.1.1")])
     assert get(app, headers=headers).body == b"1.1.1.1 1.1.1.1"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_context_that_the_view_has_pushed_once_more_is_still_current(
+    app: Flask, is_async: bool
+) -> None:
+    """The walk takes back what it has pushed; the end of the request would be that of the first push."""
+    contexts: list[RequestContext] = []
+
+    def push() -> str:
+        contexts.append(request_ctx._get_current_object())  # type: ignore[attr-defined]
+        contexts[0].push()
+        return "pushed"
+
+    async def push_async() -> str:
+        return push()
+
+    app.add_url_rule("/", view_func=push_async if is_async else push)
+    assert get(app).body == b"pushed"
+    assert len(contexts[0]._cv_tokens) == 1
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_context_that_the_view_has_left_is_an_error(app: Flask, is_async: bool) -> None:
+    """Also one that was made current with nobody being told."""
+
+    def leave() -> str:
+        _cv_request.set(app.test_request_context("/other"))
+        return "left"
+
+    async def leave_async() -> str:
+        return leave()
+
+    app.add_url_rule("/", view_func=leave_async if is_async else leave)
+    with pytest.raises(AssertionError, match="Popped wrong request context"):
+        get(app)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_app_context_that_the_view_has_popped_is_missed(app: Flask, is_async: bool) -> None:
+    def pop() -> str:
+        app_ctx.pop()
+        return "popped"
+
+    async def pop_async() -> str:
+        return pop()
+
+    app.add_url_rule("/", view_func=pop_async if is_async else pop)
+    with appcontext_pushed.connected_to(lambda app: None, app), pytest.raises(LookupError):
+        get(app)
 
 
 def test_a_context_of_the_app_s_own_is_pushed_and_popped_by_its_own_methods() -> None:
@@ -1967,6 +2020,35 @@ def test_a_request_that_matches_nothing_is_freed_without_the_cycle_collector(
 
     with freed(2) as seen:
         assert get(app, "/nowhere").status == 404
+
+
+def test_a_request_that_an_async_handler_answers_is_freed_without_the_cycle_collector(
+    app: Flask,
+) -> None:
+    @app.errorhandler(404)
+    async def missing(error: Exception) -> tuple[str, int]:
+        seen.append(weakref.ref(request._get_current_object()))  # type: ignore[attr-defined]
+        seen.append(weakref.ref(error))
+        return "nothing", 404
+
+    with freed(2) as seen:
+        assert get(app, "/nowhere").body == b"nothing"
+
+
+def test_a_file_of_a_form_is_closed_when_its_request_has_ended(app: Flask) -> None:
+    files = []
+
+    @app.post("/")
+    async def view() -> str:
+        files.append(request.files["file"])
+        return f"{files[0].stream.closed}"
+
+    part = b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\ntext'
+    body = b"--b\r\n" + part + b"\r\n--b--\r\n"
+    kind, size = b"multipart/form-data; boundary=b", b"%d" % len(body)
+    headers = [(b"content-type", kind), (b"content-length", size)]
+    assert asyncio.run(exchange(app, "/", "POST", body, headers=headers)).body == b"False"
+    assert files[0].stream.closed
 
 
 def test_a_request_is_freed_though_the_error_of_its_stream_is_held(app: Flask) -> None:

@@ -51,6 +51,42 @@ def test_head_and_no_content_have_no_body_and_close_the_source(app: Flask) -> No
     assert closed == ["async"] * 3 + ["sync"] * 3
 
 
+def test_a_middleware_may_have_lists_where_others_have_pairs(app: Flask) -> None:
+    def middleware(environ: t.Any, start_response: t.Any) -> list[bytes]:
+        start_response("200 OK", [["Content-Length", "0"], ["X-Name", "\xe9"], ["x-name", "b"]])
+        return [b""]
+
+    app.wsgi_app = middleware  # type: ignore[method-assign]
+    [start, _] = asyncio.run(exchange(app, "/")).sent
+    expected = [(b"content-length", b"0"), (b"x-name", b"\xe9"), (b"x-name", b"b")]
+    assert start["headers"] == expected
+
+
+def test_a_response_that_was_looked_at_is_sent_as_one_that_was_not(app: Flask) -> None:
+    """The latter does not go through WSGI."""
+
+    @app.get("/")
+    async def view() -> Response:
+        response = Response("\u049b" * 600)
+        response.headers["Content-Type"] = response.headers["Content-Type"]
+        assert len(response.__dict__) > 1
+        return response
+
+    @app.get("/untouched")
+    async def untouched() -> str:
+        return "\u049b" * 600
+
+    async def run(path: str, method: str) -> Exchange:
+        return await exchange(app, path, method)
+
+    for method in "GET", "HEAD":
+        looked, plain = (asyncio.run(run(path, method)) for path in ("/", "/untouched"))
+        assert looked.sent == plain.sent
+        start, body = looked.sent
+        assert (b"content-length", b"1200") in start["headers"]
+        assert len(body["body"]) == (1200 if method == "GET" else 0)
+
+
 def test_a_file_is_sent_in_few_messages_and_ranges_are_served(app: Flask, tmp_path: t.Any) -> None:
     data = bytes(range(256)) * 4000
     (tmp_path / "large").write_bytes(data)

@@ -245,7 +245,7 @@ def test_usual_content_types_are_parsed_as_werkzeug_parses_them(value: str) -> N
 
 
 def test_content_types_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {**torsyq.headers.WIRED}
+    known = torsyq.headers._Wired(torsyq.headers.WIRED)
     monkeypatch.setattr(torsyq.headers, "WIRED", known)
     for number in range(3000):
         items = content_type_items(f"text/x-{number}")

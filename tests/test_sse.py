@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 import typing as t
+from contextlib import asynccontextmanager
 
 import pytest
 from hypothesis import given
@@ -231,6 +232,20 @@ def test_an_iterable_that_cannot_be_closed_is_sent(app: Flask, anyclient: FlaskC
         assert data == ["1", "0"]
 
 
+@asynccontextmanager
+async def listeners(app: Flask, count: int) -> t.AsyncIterator[list[Exchange]]:
+    """So many clients that have got the first event of ``/``; they leave at the end."""
+    exchanges = [Exchange(app, scope()) for _ in range(count)]
+    for it in exchanges:
+        it.tell()
+    tasks = [asyncio.create_task(it.run()) for it in exchanges]
+    await until(lambda: all(len(it.sent) == 2 for it in exchanges))
+    yield exchanges
+    for it in exchanges:
+        it.disconnect()
+    await asyncio.wait_for(asyncio.gather(*tasks), 30)
+
+
 def test_an_async_source_holds_no_thread_and_ends_with_its_client(app: Flask) -> None:
     events = []
 
@@ -247,17 +262,9 @@ def test_an_async_source_holds_no_thread_and_ends_with_its_client(app: Flask) ->
         return sse_response(items())
 
     async def run() -> None:
-        exchanges = []
-        for _ in range(100):
-            it = Exchange(app, scope())
-            it.tell()
-            exchanges.append((it, asyncio.create_task(it.run())))
-        await until(lambda: all(len(it.sent) == 2 for it, _ in exchanges))
-        assert "thread_pool" not in app.__dict__
-        for it, _ in exchanges:
-            it.disconnect()
-        await asyncio.wait_for(asyncio.gather(*(task for _, task in exchanges)), 30)
-        assert {it.body for it, _ in exchanges} == {b"data: first\n\n"}
+        async with listeners(app, 100) as exchanges:
+            assert "thread_pool" not in app.__dict__
+        assert {it.body for it in exchanges} == {b"data: first\n\n"}
 
     asyncio.run(run())
     assert events == ["closed"] * 100
@@ -275,15 +282,8 @@ def test_an_async_source_of_a_sync_view_holds_no_thread(app: Flask) -> None:
         return sse_response(items())
 
     async def run() -> None:
-        exchanges = []
-        for _ in range(3):
-            it = Exchange(app, scope())
-            it.tell()
-            exchanges.append((it, asyncio.create_task(it.run())))
-        await until(lambda: all(len(it.sent) == 2 for it, _ in exchanges))
-        for it, _ in exchanges:
-            it.disconnect()
-        await asyncio.wait_for(asyncio.gather(*(task for _, task in exchanges)), 30)
+        async with listeners(app, 3):
+            pass
 
     asyncio.run(run())
 
@@ -308,17 +308,9 @@ def test_an_async_source_holds_no_thread_of_the_hooks_before_it(
         return sse_response(items())
 
     async def run() -> None:
-        exchanges = []
-        for _ in range(3):
-            it = Exchange(app, scope())
-            it.tell()
-            exchanges.append((it, asyncio.create_task(it.run())))
-        await until(lambda: all(len(it.sent) == 2 for it, _ in exchanges))
-        pool: t.Any = app.thread_pool
-        await until(lambda: len(pool._free) == len(pool._lanes))
-        for it, _ in exchanges:
-            it.disconnect()
-        await asyncio.wait_for(asyncio.gather(*(task for _, task in exchanges)), 30)
+        async with listeners(app, 3):
+            pool: t.Any = app.thread_pool
+            await until(lambda: len(pool._free) == len(pool._lanes))
 
     asyncio.run(run())
 

@@ -157,14 +157,17 @@ DIFFERENCES = {
         # The request was matched to decide on the walk.
         ("ctx = self.request_context(environ)\n", ""),
         ("error = exc\n        response", "error = exc = raised(exc)\n        response"),
-        # No coroutine of a push that waits for nothing.
+        # No coroutine of a push or a pop that waits for nothing.
         ("ctx.push()\n", "if not ctx._push_at_once():\n            ctx.push()\n"),
-        # Torsyq's response does with what the walk knows of the environment.
+        ("ctx.pop(error)\n", "if not ctx._pop_at_once():\n            ctx.pop(error)\n"),
+        # What it came to is made into ASGI's messages.
         (
-            "if type(response) is Response:",
-            "if type(response) is Response and len(response.__dict__) == 1:",
+            "if type(response) is Response:\n"
+            "            return response.__call__(environ, start_response)\n"
+            "        return response(environ, start_response)\n",
+            "return answer.take(response, ctx.request)\n",
         ),
-        ("return response(environ, ", "return response(ctx.request.environ, "),
+        ("return response(environ, start_response)", "return answer.take(response, ctx.request)"),
     ],
     "Walk.handle_user_exception": [
         ("if isinstance(e, HTTPException):", "e = raised(e)\nif isinstance(e, HTTPException):"),
@@ -276,7 +279,10 @@ def test_every_async_function_for_templates_is_a_twin() -> None:
 @each_pair
 def test_a_twin_takes_what_its_step_takes(name: str, step: Function, twin: Function) -> None:
     extra = {"Walk.wsgi_app": ["ctx"], "Flask.update_template_context": ["app"]}.get(name, [])
-    renamed = {"Walk.finalize_request": {"rv": "response"}}.get(name, {})
+    renamed = {
+        "Walk.finalize_request": {"rv": "response"},
+        "Walk.wsgi_app": {"start_response": "answer"},
+    }.get(name, {})
     expected = [renamed.get(arg, arg) for arg in parameters(step)]
     assert [arg for arg in parameters(twin) if arg not in extra] == expected
     assert [*map(ast.unparse, twin.args.defaults)] == [*map(ast.unparse, step.args.defaults)]

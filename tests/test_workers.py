@@ -730,6 +730,18 @@ def test_nor_does_the_body_that_a_plain_generator_makes(app: Flask) -> None:
     app.thread_pool.shutdown()
 
 
+async def one_has_it_and_four_want_it(
+    app: Flask, scarce: Scarce, called: asyncio.Event
+) -> set[int]:
+    """The statuses; the one, at ``/``, waits until the four, at ``/hooked``, do so in their hooks."""
+    first = begin(app, 1)
+    await until(lambda: scarce.had_by)
+    others = begin(app, 4, "/hooked")
+    await until(lambda: len(scarce.wanted_by) == 4)
+    called.set()
+    return await statuses(first + others)
+
+
 def test_nor_does_what_comes_after_an_async_view(app: Flask) -> None:
     """The view may hold something that a plain teardown function gives back."""
     app.config["ASGI_THREADS"] = 4
@@ -751,15 +763,7 @@ def test_nor_does_what_comes_after_an_async_view(app: Flask) -> None:
 
     app.register_blueprint(hooked)
 
-    async def run() -> set[int]:
-        first = begin(app, 1)
-        await until(lambda: scarce.had_by)
-        others = begin(app, 4, "/hooked")
-        await until(lambda: len(scarce.wanted_by) == 4)
-        called.set()
-        return await statuses(first + others)
-
-    assert asyncio.run(run()) == {200}
+    assert asyncio.run(one_has_it_and_four_want_it(app, scarce, called)) == {200}
     app.thread_pool.shutdown()
 
 
@@ -788,15 +792,7 @@ def test_nor_does_what_comes_after_an_async_hook(app: Flask) -> None:
     app.register_blueprint(plain)
     app.register_blueprint(asynchronous)
 
-    async def run() -> set[int]:
-        first = begin(app, 1)
-        await until(lambda: scarce.had_by)
-        others = begin(app, 4, "/hooked")
-        await until(lambda: len(scarce.wanted_by) == 4)
-        called.set()
-        return await statuses(first + others)
-
-    assert asyncio.run(run()) == {200}
+    assert asyncio.run(one_has_it_and_four_want_it(app, scarce, called)) == {200}
     app.thread_pool.shutdown()
 
 

@@ -226,9 +226,9 @@ class Asgi(Lifespan):
                 ctx._is_new = True
                 if self.config["DEBUG"] or "sqlalchemy" in modules:
                     walk: t.Any = self._for_the_loop(self.wsgi_app_async)
-                    work = walk(ctx, environ, answer.start_response)
+                    work = walk(ctx, environ, answer)
                 else:
-                    work = self.wsgi_app_async(ctx, environ, answer.start_response)
+                    work = self.wsgi_app_async(ctx, environ, answer)
                 answer.body = yield from work
                 answer.seat, ctx._seat = ctx._seat, None
                 return

@@ -62,7 +62,6 @@ def begin_environ(scope: Scope) -> WSGIEnvironment:
         path = _below(scope["root_path"].rstrip("/"), path)
     environ["asgi.scope"] = scope
     environ["PATH_INFO"] = path if path.isascii() else _bytes_of_path(environ, path)
-    environ["wsgi.errors"] = sys.stderr
     if raw_query:
         environ["QUERY_STRING"] = raw_query.decode("latin-1")
     headers = scope["headers"]
@@ -84,6 +83,7 @@ def complete_environ(environ: WSGIEnvironment) -> None:
     client = scope.get("client")
     if client is not None:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
+    environ["wsgi.errors"] = sys.stderr
     if environ["wsgi.input"] is None:
         environ["wsgi.input"] = BytesIO()
     _put_headers(environ, scope["headers"], _others)

@@ -439,6 +439,33 @@ class RequestContext(_Pushable):
             if current is not self:
                 raise _popped_wrong("request", current, self)
 
+    def _pop_at_once(self) -> bool:
+        """:meth:`pop_async` where it waits for nothing; False where it might, and nothing is done.
+
+        That is the only pop of a request whose end nobody is to be told of.
+        """
+        app, request, pushes = self.app, self.request, self._pushes
+        if (
+            pushes is None
+            or pushes[1] is not _unseen
+            or self._has_app_ctx
+            or request._to_close
+            or request.routing_exception is not None
+            or app.teardown_request_funcs
+            or app.teardown_appcontext_funcs
+            or request_tearing_down.receivers
+            or appcontext_tearing_down.receivers
+            or appcontext_popped.receivers
+            or _pushed_app_context(None) is not None
+            or _current_request_context(None) is not self
+        ):
+            return False
+        self._pushes = None
+        _leave_request_context(pushes[0])
+        # What the request holds and is held by would wait for the collector.
+        request._environ["werkzeug.request"] = None
+        return True
+
     async def pop_async(self, exc: BaseException | None = _sentinel) -> None:  # type: ignore[assignment]
         """:meth:`pop` on the event loop."""
         pushes = self._pushes or _not_pushed(_cv_request)

@@ -198,9 +198,32 @@ def to_uri(location: str) -> str:
         return quote(location, safe="%!#$&'()*+,/:;=?@[]")
 
 
-#: Headers that are often the same, as ASGI wants them.
+# How many names of headers are remembered, in either direction over ASGI, and how long ones.
+NAMES_KEPT = 1024
+LONGEST_NAME_KEPT = 64
+
+
+class _WireNames(dict[str, bytes]):
+    def __missing__(self, name: str) -> bytes:
+        wired = name.lower().encode("latin-1")
+        # SECURITY: clients could fill the memory, where an app hands on what they or others name so.
+        if len(self) < NAMES_KEPT and len(name) <= LONGEST_NAME_KEPT:
+            self[name] = wired
+        return wired
+
+
+_wire_names = _WireNames()
+
+
+class _Wired(dict[tuple[str, str], tuple[bytes, bytes]]):
+    def __missing__(self, item: tuple[str, str]) -> tuple[bytes, bytes]:
+        name, value = item
+        return _wire_names[name], value.encode("latin-1")
+
+
+#: Headers as ASGI wants them; those that are often the same are kept.
 #: PERF: a pair looked up instead of its name looked up and its value encoded: 1 % of a text's request.
-WIRED: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+WIRED = _Wired()
 
 #: Bodies of fewer bytes are short.
 SHORT = 1024
@@ -221,9 +244,6 @@ LENGTHS = _Lengths()
 _WIRED_KEPT = 2048
 _TYPES_KEPT = 128
 LONGEST_TYPE_KEPT = 128
-# How many names of headers, in either direction over ASGI, and how long ones.
-NAMES_KEPT = 1024
-LONGEST_NAME_KEPT = 64
 
 
 class _ContentTypeItems(dict[str, tuple[tuple[str, str]]]):
