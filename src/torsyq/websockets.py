@@ -41,6 +41,7 @@ if t.TYPE_CHECKING:
     from .asgi_answer import Send
     from .incoming import Message
     from .incoming import Receive
+
 F = t.TypeVar("F", bound=t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]])
 T = t.TypeVar("T")
 
@@ -137,6 +138,7 @@ class Websocket:
         self._viewer = Viewer(self._loop)
         self._inbox = Inbox(receive, self._close, max_message_size, self._viewer)
         self._send = send
+        # What 'receive' awaits: as long as it is not open, it accepts.
         self._next: t.Callable[[], t.Coroutine[t.Any, t.Any, str | bytes]]
         self._next = self._accept_and_receive
         self._last_turn = monotonic()
