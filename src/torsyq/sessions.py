@@ -207,7 +207,7 @@ class SecureCookieSessionInterface(SessionInterface):
     salt = "cookie-session"
 
     #: The hash of the signature.
-    digest_method = staticmethod(_lazy_sha1)
+    digest_method: t.Callable[..., t.Any] = staticmethod(_lazy_sha1)
 
     #: How ItsDangerous makes the signing key from the secret key and the salt.
     key_derivation = "hmac"

@@ -246,7 +246,9 @@ class Hop(_End):
 
 @coroutine
 def within(
-    context: Context, work: t.Coroutine[t.Any, t.Any, T], awaited: t.Any = _absent
+    context: Context,
+    work: t.Coroutine[t.Any, t.Any, T] | t.Generator[t.Any, t.Any, T],
+    awaited: t.Any = _absent,
 ) -> t.Generator[t.Any, t.Any, T]:
     """Await *work*, every step of it in *context*: what it sets there is not set here.
 
