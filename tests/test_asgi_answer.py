@@ -87,6 +87,43 @@ def test_a_response_that_was_looked_at_is_sent_as_one_that_was_not(app: Flask) -
         assert len(body["body"]) == (1200 if method == "GET" else 0)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("kind", ["text", "stream", "with headers"])
+def test_a_response_is_told_of_the_environment_that_the_request_came_with(
+    app: Flask, method: str, kind: str
+) -> None:
+    """As under WSGI, whatever a view or a hook puts in its place."""
+
+    @app.get("/")
+    async def view() -> t.Any:
+        request.environ = {}
+        return {"text": "hi", "stream": iter(["hi"]), "with headers": ("hi", {"X-Name": "a"})}[kind]
+
+    answer = asyncio.run(exchange(app, "/", method))
+    assert answer.status == 200
+    assert answer.body == (b"hi" if method == "GET" else b"")
+
+
+def test_what_replaces_the_call_of_responses_is_called(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As what traces a program does it."""
+    seen = []
+    original = Response.__call__
+
+    def traced(self: Response, environ: t.Any, start_response: t.Any) -> t.Iterable[bytes]:
+        seen.append(environ["REMOTE_ADDR"])
+        return original(self, environ, start_response)
+
+    @app.get("/")
+    async def view() -> str:
+        return "hi"
+
+    monkeypatch.setattr(Response, "__call__", traced)
+    assert asyncio.run(exchange(app, "/")).body == b"hi"
+    assert seen == ["127.0.0.1"]
+
+
 def test_a_file_is_sent_in_few_messages_and_ranges_are_served(app: Flask, tmp_path: t.Any) -> None:
     data = bytes(range(256)) * 4000
     (tmp_path / "large").write_bytes(data)

@@ -1,4 +1,4 @@
-"""An answer as ASGI's messages, made of what WSGI calls one."""
+"""An answer as ASGI's messages, made of a response or of what WSGI calls an answer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from time import monotonic
 from werkzeug.wsgi import _RangeWrapper
 from werkzeug.wsgi import FileWrapper
 
+from .asgi_request import complete_environ
 from .body import Chunks
 from .body import OPENING_PAUSE
 from .body import Pieces
@@ -81,6 +82,8 @@ def wire_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]
 
 
 _wired = WIRED.__getitem__
+
+_call = Response.__call__
 
 # PERF: reading the number takes ten times as long (1 % of a request).
 _codes = {line: code for code, line in STATUS_LINES.items()}
@@ -185,9 +188,14 @@ class Answer(Ending):
         PERF: one of Torsyq's own that is as it was made takes no way through WSGI: 4 % of a text's
         request.
         """
-        if type(response) is Response and len(response.__dict__) == 1:
-            made, method = response._made_of, request._environ["REQUEST_METHOD"]
-            if made is not None and type(made[3]) is bytes and method != "HEAD":
+        environ = request._environ
+        if (
+            type(response) is Response
+            and len(response.__dict__) == 1
+            and Response.__call__ is _call  # A tracer may have put its own there.
+        ):
+            made = response._made_of
+            if made is not None and type(made[3]) is bytes and environ["REQUEST_METHOD"] != "HEAD":
                 _, status, headers, body = made
                 size = len(body)
                 length = LENGTHS[size] if size < SHORT else ("Content-Length", str(size))
@@ -197,7 +205,10 @@ class Answer(Ending):
                     "headers": wire_headers([*headers, length]),
                 }
                 return [body]
-        return response(request.environ, self.start_response)  # type: ignore[no-any-return]
+        else:
+            # Someone has put something there that might read the whole environment.
+            complete_environ(environ)
+        return response(environ, self.start_response)  # type: ignore[no-any-return]
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: t.Any = None
