@@ -29,6 +29,7 @@ from torsyq import session
 from torsyq import Websocket
 from torsyq import websocket
 from torsyq import WebsocketDisconnected
+from torsyq.sessions import SecureCookieSessionInterface
 from torsyq.websockets import InvalidMessage
 
 
@@ -761,6 +762,41 @@ def test_sending_and_receiving_in_tasks_ends_with_the_client(
 
     client()
     assert sorted(ends) == ["receiving", "sending"]
+
+
+@on_loop
+@pytest.mark.parametrize("closes", [True, False], ids=["closes", "returns"])
+async def test_who_accepts_while_the_view_ends_the_connection_finds_it_closed(
+    app: Flask, closes: bool
+) -> None:
+    """The session that is sent along may be long in being saved."""
+    saving, ended = asyncio.Event(), asyncio.Event()
+    sending: list[asyncio.Task[None]] = []
+
+    class Slow(SecureCookieSessionInterface):
+        async def save_session(self, *args: t.Any) -> None:  # type: ignore[override]
+            saving.set()
+            await ended.wait()
+            super().save_session(*args)
+
+    app.session_interface = Slow()
+
+    @app.websocket("/")
+    async def view() -> None:
+        session["seen"] = True
+        sending.append(asyncio.create_task(websocket.send("late")))
+        await saving.wait()
+        if closes:
+            await websocket.close()
+            ended.set()
+            await asyncio.wait(sending)
+
+    async with Wire(app) as wire:
+        await wire.sent("websocket.close")
+    ended.set()
+    with pytest.raises(WebsocketDisconnected):
+        await sending[0]
+    assert wire.from_app.empty()
 
 
 @on_loop

@@ -204,6 +204,8 @@ class Websocket:
                 return
             if self._on_accept is not None:
                 await self._on_accept(headers)
+                if self.closed:
+                    return  # Meanwhile.
             message: Message = {
                 "type": "websocket.accept",
                 "headers": wire_headers(headers),
