@@ -410,6 +410,7 @@ def test_other_pools_and_plain_code_are_left_alone(app: Flask, tmp_path: Path) -
 
     assert answers_of(app, "/memory") == [(200, "1 1")]
     assert ask(memory) == 1
+    memory.dispose()
 
 
 def test_without_greenlet_views_run_as_ever(app: Flask, engine: sa.Engine) -> None:
